@@ -1,0 +1,49 @@
+# Two commands matter: `make run` and `make test`. Everything else serves them.
+VENV   := .venv
+PYTHON ?= python3.11
+BIN    := $(VENV)/bin
+
+.PHONY: run test lint lock soak benchmark clean
+
+run: $(VENV)/.installed  ## start everything and print the address
+	@$(BIN)/trellis up
+
+test: $(VENV)/.installed-test lint  ## every check and every test
+	@$(BIN)/pytest
+
+lint: $(VENV)/.installed-test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+soak: $(VENV)/.installed-test  ## 20 bots, an hour of recordings, faults and kills: prints the counts
+	@$(BIN)/python -m benchmarks.soak
+
+benchmark: $(VENV)/.installed-test  ## the grid order loop beside its peers
+	@$(BIN)/python -m benchmarks.order_loop
+
+lock: $(VENV)/bin/uv  ## resolve pyproject.toml again; no registry address is written
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra test \
+	  -c requirements.lock pyproject.toml -o requirements-test.lock
+
+$(VENV)/bin/uv:
+	@command -v $(PYTHON) >/dev/null || { echo "Trellis needs Python 3.11: install it, or say where: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "· making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/bin/uv
+	@echo "· installing the locked packages (about half a minute the first time)"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
+	@echo "· installing what the tests need"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-test.lock
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Pure rules: what is decided. No I/O, no Ray, no asyncio, no clock, no randomness."""

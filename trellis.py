@@ -1,0 +1,4 @@
+"""The console."""
+
+
+def main() -> None: ...
