@@ -1,0 +1,109 @@
+"""Plays recordings in a loop, at any speed, in market time that starts now.
+
+At the seam of a loop time goes on and the book starts again from a snapshot. "As fast as it goes" plays bounded
+bursts and lets the event loop breathe between them, so that the venue keeps answering.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+
+from engine.trading.instrument import Instrument
+
+from ..candles import Bar
+from ..events import MarketEvent
+from .base import MarketSink
+from .recording import Recording
+
+BURST_EVENTS = 200
+"""Events between two breaths of the event loop: about 2 ms with matching, so answers stay prompt."""
+
+HISTORY_MINUTES = 7 * 1440
+"""How long the loop is said to have been playing already: previews look back a week."""
+
+
+class ReplayFeed:
+    """Plays one recording per instrument. `speed` is market seconds per second; None means as fast as it goes."""
+
+    def __init__(
+        self, recordings: Mapping[Instrument, Recording], speed: float | None = 1.0, loops: int | None = None
+    ) -> None:
+        if not recordings:
+            raise ValueError("a replay needs a recording")
+        if any(len(recording) == 0 for recording in recordings.values()):
+            raise ValueError("a recording without events cannot be played")
+        if speed is not None and speed <= 0:
+            raise ValueError(f"speed {speed} is not positive")
+        self._recordings = dict(recordings)
+        self._speed = speed
+        self._loops = loops
+        self.played = 0
+        """Events handed over so far."""
+
+    @property
+    def name(self) -> str:
+        """Name the recordings and the speed."""
+        names = ", ".join(recording.name for recording in self._recordings.values())
+        pace = "as fast as it goes" if self._speed is None else f"at {self._speed:g}x"
+        return f"replay: {names} {pace}"
+
+    async def history(self, instrument: Instrument, until_ms: int) -> Sequence[Bar]:
+        """Give a week of minutes, as if the loop had been playing all along."""
+        recording = self._recordings.get(instrument)
+        return [] if recording is None else recording.past_minutes(until_ms, HISTORY_MINUTES)
+
+    async def run(self, sink: MarketSink, start_ms: int) -> None:
+        """Play until cancelled, or until every recording was played `loops` times."""
+        if self._speed is None:
+            await self._run_bursts(sink, start_ms)
+        else:
+            await self._run_paced(sink, start_ms, self._speed)
+
+    async def _run_bursts(self, sink: MarketSink, start_ms: int) -> None:
+        left = BURST_EVENTS
+        for _, _, instrument, event in self._merged(start_ms):
+            sink(instrument, event)
+            self.played += 1
+            left -= 1
+            if not left:
+                left = BURST_EVENTS
+                await asyncio.sleep(0)
+
+    async def _run_paced(self, sink: MarketSink, start_ms: int, speed: float) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        left = BURST_EVENTS
+        for at_ms, _, instrument, event in self._merged(start_ms):
+            wait = began + (at_ms - start_ms) / 1000 / speed - clock()
+            # Below a millisecond the loop's timers are not worth their cost: such events go together.
+            if wait > 0.001:
+                await asyncio.sleep(wait)
+                left = BURST_EVENTS
+            elif not left:
+                await asyncio.sleep(0)
+                left = BURST_EVENTS
+            sink(instrument, event)
+            self.played += 1
+            left -= 1
+
+    def _merged(self, start_ms: int) -> Iterator[tuple[int, int, Instrument, MarketEvent]]:
+        tapes = [
+            self._looped(order, instrument, recording, start_ms)
+            for order, (instrument, recording) in enumerate(self._recordings.items())
+        ]
+        # The second field decides between events of the same millisecond, so instruments are never compared.
+        return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes, key=lambda item: item[:2])
+
+    def _looped(
+        self, order: int, instrument: Instrument, recording: Recording, start_ms: int
+    ) -> Iterator[tuple[int, int, Instrument, MarketEvent]]:
+        turn = 0
+        while self._loops is None or turn < self._loops:
+            if turn and not recording.starts_with_book():
+                book = recording.opening_book(start_ms)
+                if book is not None:
+                    yield start_ms, order, instrument, book
+            for event in recording.events(start_ms):
+                yield event.at_ms, order, instrument, event
+            start_ms += recording.period_ms
+            turn += 1
