@@ -16,13 +16,14 @@ from engine.trading.orders import Side
 
 from .book import BookSide
 from .candles import CandleSeries, DayFigures
+from .catalogue import Listing
 from .events import BookChange, Level, MarketEvent, MarketTrade
 
 TAPE_LENGTH = 1000
 """How many trades `recent-trade` can look back on; the venue's own limit."""
 
 PRICE_LIMIT_RATIO = Decimal("0.05")
-"""How far above the mark a buy, or below it a sell, may be priced: the order of the venue's own bands."""
+"""How far above the last (linear: mark) price a buy, or below it a sell, may be priced: the venue's order of bands."""
 
 FUNDING_RATE = Decimal("0.0001")
 """The rate of a quiet market (0.01 % per interval): the venue's own base rate, used until a feed knows better."""
@@ -106,12 +107,12 @@ class MarketState:
 
     def price_limits(self) -> tuple[int, int] | None:
         """Give (the highest tick a buy may be priced at, the lowest for a sell); None before the first price."""
-        mark = self.mark_ticks
-        if mark is None:
-            return None
         instrument = self.instrument
-        high = min(instrument.max_ticks, int(mark * (1 + PRICE_LIMIT_RATIO)))
-        low = max(instrument.min_ticks, ceil(mark * (1 - PRICE_LIMIT_RATIO)))
+        around = self.last_ticks if instrument.market is Market.SPOT else self.mark_ticks
+        if around is None:
+            return None
+        high = min(instrument.max_ticks, int(around * (1 + PRICE_LIMIT_RATIO)))
+        low = max(instrument.min_ticks, ceil(around * (1 - PRICE_LIMIT_RATIO)))
         return high, low
 
     def day_figures(self) -> DayFigures | None:
@@ -161,10 +162,11 @@ class MarketState:
 class MarketBoard:
     """Every market of the venue, by kind and symbol, and the name of the feed that moves them."""
 
-    def __init__(self, instruments: Iterable[Instrument], feed_name: str = "") -> None:
+    def __init__(self, listings: Iterable[Listing], feed_name: str = "") -> None:
         self.feed_name = feed_name
         """What every screen says the prices come from, such as `model: seed 7`."""
-        self._states = {(each.market, each.symbol): MarketState(each) for each in instruments}
+        self._listings = {listing.key: listing for listing in listings}
+        self._states = {key: MarketState(listing.instrument) for key, listing in self._listings.items()}
 
     def __iter__(self) -> Iterator[MarketState]:
         return iter(self._states.values())
@@ -172,6 +174,10 @@ class MarketBoard:
     def of(self, instrument: Instrument) -> MarketState:
         """Give the state of a listed instrument."""
         return self._states[instrument.market, instrument.symbol]
+
+    def listing(self, instrument: Instrument) -> Listing:
+        """Give what the catalogue says of a listed instrument."""
+        return self._listings[instrument.market, instrument.symbol]
 
     def find(self, market: Market, symbol: str) -> MarketState | None:
         """Give the state of a symbol, or None if it is not listed."""
