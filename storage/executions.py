@@ -1,0 +1,146 @@
+"""What was traded: executions, and the round trips they closed. Profit is computed from nothing else."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from engine.ids import BotId, ExecutionId, Instant, LinkId
+from engine.trading.orders import Side
+from storage.database import Connection, Database, transpose
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of
+
+
+class ExecutionRow(msgspec.Struct, frozen=True):
+    """One fill, with the fee actually charged (negative for a rebate)."""
+
+    exec_id: ExecutionId
+    link_id: LinkId
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_asset: str
+    is_maker: bool
+    at_ms: Instant
+    seq: int
+    """The journal entry that brought it."""
+
+
+class RoundTripRow(msgspec.Struct, frozen=True):
+    """A completed buy and sell (or sell and buy) of one grid interval. Amounts in the quote coin."""
+
+    seq: int
+    ordinal: int
+    """Counts the round trips that one journal entry closed."""
+    level: int
+    opened_by: Side
+    buy_price: Decimal
+    sell_price: Decimal
+    quantity: Decimal
+    gross: Decimal
+    fees: Decimal
+    net: Decimal
+    opened_at_ms: Instant
+    closed_at_ms: Instant
+
+
+_EXECUTION = columns(ExecutionRow)
+_ROUND_TRIP = columns(RoundTripRow)
+
+
+async def write(connection: Connection, bot: BotId, rows: Sequence[ExecutionRow]) -> None:
+    """Write executions in the journal's transaction; one that is already there stays as it is."""
+    if not rows:
+        return
+    await connection.execute(
+        f"""
+        INSERT INTO executions (bot, {_EXECUTION})
+        SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::numeric[],
+                                 $8::text[], $9::boolean[], $10::bigint[], $11::bigint[])
+        ON CONFLICT (bot, exec_id) DO NOTHING
+        """,
+        bot,
+        *transpose(rows),
+    )
+
+
+async def write_round_trips(connection: Connection, bot: BotId, rows: Sequence[RoundTripRow]) -> None:
+    """Write round trips in the journal's transaction; one that is already there stays as it is."""
+    if not rows:
+        return
+    await connection.execute(
+        f"""
+        INSERT INTO round_trips (bot, {_ROUND_TRIP})
+        SELECT $1, * FROM unnest($2::bigint[], $3::int[], $4::int[], $5::text[], $6::numeric[], $7::numeric[],
+                                 $8::numeric[], $9::numeric[], $10::numeric[], $11::numeric[],
+                                 $12::bigint[], $13::bigint[])
+        ON CONFLICT (bot, seq, ordinal) DO NOTHING
+        """,
+        bot,
+        *transpose(rows),
+    )
+
+
+class Executions:
+    """The tables of executions and round trips."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self,
+        bot: BotId,
+        *,
+        link_id: LinkId | None = None,
+        since_ms: Instant | None = None,
+        until_ms: Instant | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[ExecutionRow]:
+        """List executions of a bot, newest first, filtered by whatever is given; `until_ms` is not included."""
+        limit = page_limit(limit)
+        at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"""
+            SELECT {_EXECUTION} FROM executions
+            WHERE bot = $1
+              AND ($2::text IS NULL OR link_id = $2)
+              AND ($3::bigint IS NULL OR at_ms >= $3)
+              AND ($4::bigint IS NULL OR at_ms < $4)
+              AND ($5::bigint IS NULL OR (at_ms, exec_id) < ($5, $6::text))
+            ORDER BY at_ms DESC, exec_id DESC
+            LIMIT $7
+            """,
+            bot,
+            link_id,
+            since_ms,
+            until_ms,
+            at_ms,
+            last_id,
+            limit + 1,
+        )
+        return page_of(records, ExecutionRow, limit, ("at_ms", "exec_id"))
+
+    async def round_trips(
+        self, bot: BotId, *, level: int | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[RoundTripRow]:
+        """List round trips of a bot, newest first, of one level or of all."""
+        limit = page_limit(limit)
+        seq, ordinal = decode_cursor(cursor, int, int)
+        records = await self._database.rows(
+            f"""
+            SELECT {_ROUND_TRIP} FROM round_trips
+            WHERE bot = $1
+              AND ($2::int IS NULL OR level = $2)
+              AND ($3::bigint IS NULL OR (seq, ordinal) < ($3, $4::int))
+            ORDER BY seq DESC, ordinal DESC
+            LIMIT $5
+            """,
+            bot,
+            level,
+            seq,
+            ordinal,
+            limit + 1,
+        )
+        return page_of(records, RoundTripRow, limit, ("seq", "ordinal"))
