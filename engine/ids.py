@@ -8,6 +8,9 @@ BotId = NewType("BotId", str)
 AccountId = NewType("AccountId", str)
 """One set of exchange credentials: the unit that rate limits, balances and private streams belong to."""
 
+UserId = NewType("UserId", str)
+"""Who owns bots and accounts."""
+
 LinkId = NewType("LinkId", str)
 """The order id that we choose (`orderLinkId` at Bybit): at most 36 characters of [A-Za-z0-9_-]."""
 
