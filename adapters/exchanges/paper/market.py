@@ -23,7 +23,7 @@ TAPE_LENGTH = 1000
 """How many trades `recent-trade` can look back on; the venue's own limit."""
 
 PRICE_LIMIT_RATIO = Decimal("0.05")
-"""How far above the last (linear: mark) price a buy, or below it a sell, may be priced: the venue's order of bands."""
+"""How far beyond the last (linear: mark) price an order may be priced on its aggressive side."""
 
 FUNDING_RATE = Decimal("0.0001")
 """The rate of a quiet market (0.01 % per interval): the venue's own base rate, used until a feed knows better."""
