@@ -1,0 +1,1 @@
+"""The grid machine: what a grid bot decides, pure and exact."""

@@ -12,7 +12,7 @@ from functools import cached_property
 import msgspec
 
 AMOUNT_DECIMALS = 18
-AMOUNT_SCALE = 10**AMOUNT_DECIMALS
+AMOUNT_SCALE: int = 10**AMOUNT_DECIMALS
 
 
 class Market(StrEnum):
@@ -96,6 +96,10 @@ class Instrument(msgspec.Struct, frozen=True, dict=True):
         """Count the ticks of a price; raise ValueError if it is not on the tick grid."""
         return _whole(Decimal(price) / self.tick_size, f"price {price} is not a multiple of {self.tick_size}")
 
+    def nearest_ticks(self, price: Decimal) -> int:
+        """Count the ticks of a price that a person chose, rounded to the nearest."""
+        return int((price / self.tick_size).to_integral_value())
+
     def lots(self, quantity: str | Decimal) -> int:
         """Count the lots of a quantity; raise ValueError if it is not on the lot grid."""
         return _whole(
@@ -132,7 +136,7 @@ class Instrument(msgspec.Struct, frozen=True, dict=True):
 
     def least_lots(self, ticks: int) -> int:
         """Give the fewest lots that the venue takes at `ticks`."""
-        by_value = -(-self.min_notional_units // self.value(ticks, 1))
+        by_value: int = -(-self.min_notional_units // self.value(ticks, 1))
         return max(self.min_lots, by_value)
 
 

@@ -1,0 +1,238 @@
+"""What one interval of the grid does next: place its order, turn after a fill, answer a refusal.
+
+A cell is either opening (building inventory) or closing (earning on it), and has at most one order at the venue.
+`plan` is the only place where a grid order is born.
+"""
+
+from engine.errors import RejectReason
+from engine.grid import accounting, risk, slots
+from engine.grid.levels import level_ticks
+from engine.grid.messages import GridEffect, Note, NoteKind
+from engine.grid.state import BotStatus, Cell, GridState, Home, OrderPhase
+from engine.ids import Instant
+from engine.trading.orders import OrderKind, OrderStatus, Side
+
+REQUOTES_MAX = 3
+"""How many ticks a post-only order steps back before the level waits for the market to move."""
+
+IDENTICAL_REJECTS_MAX = 3
+"""After so many refusals with one reason a level is blocked: asking again changes nothing."""
+
+_PATIENCE_MS = {
+    # (first wait, longest wait). What passes by itself is asked again, later each time; a reason not listed does
+    # not pass by itself and is soon not asked again at all.
+    RejectReason.INSUFFICIENT_BALANCE: (10_000, 300_000),
+    RejectReason.TOO_MANY_ORDERS: (30_000, 300_000),
+    RejectReason.PRICE_OUT_OF_RANGE: (30_000, 300_000),
+    RejectReason.HALTED: (30_000, 300_000),
+    RejectReason.WOULD_TAKE_LIQUIDITY: (2_000, 15_000),
+    RejectReason.OTHER: (5_000, 300_000),
+}
+
+
+def order_level(cell: Cell, side: Side) -> int:
+    """Give the level index at which a cell's order of this side rests."""
+    return cell.index if side is Side.BUY else cell.index + 1
+
+
+def level_price(state: GridState, cell: Cell, side: Side) -> int:
+    """Give the price in ticks of that level."""
+    return level_ticks(state.config, state.instrument, order_level(cell, side))
+
+
+def closing_lots(state: GridState, cell: Cell) -> int:
+    """Count the whole lots that a cell's inventory makes."""
+    return abs(cell.base_units) // state.instrument.units_per_lot
+
+
+def plan(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+    """Place the order that a cell wants, if it may."""
+    if hold_reason(state, cell, now) is not None:
+        return
+    side = cell.side
+    ticks = level_price(state, cell, side)
+    if cell.requotes:
+        ticks += -cell.requotes if side is Side.BUY else cell.requotes
+    lots = _opening_lots(state, cell, ticks) if cell.is_opening else closing_lots(state, cell)
+    problem = risk.refuse(state, side, ticks, lots)
+    if problem is not None:
+        cell.blocked = True
+        cell.slot.reject_reason = RejectReason.OTHER
+        out.append(Note(NoteKind.RISK, f"order not placed: {problem}", order_level(cell, side)))
+        return
+    kind = OrderKind.POST_ONLY if state.config.post_only else OrderKind.LIMIT
+    out.append(slots.send(state, cell.slot, order_level(cell, side), (side, kind, ticks, lots), now))
+
+
+def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
+    """Say why a cell has no order to place now; None if it may place one."""
+    if state.status is not BotStatus.RUNNING:
+        return f"the bot is {state.status.value.replace('_', ' ')}"
+    if state.syncing:
+        return "the venue's own view is being read first"
+    if cell.slot.phase is not OrderPhase.NONE:
+        return f"its order is {cell.slot.phase.value}"
+    if cell.blocked:
+        return f"blocked after repeated refusals ({cell.slot.reject_reason})"
+    if cell.slot.wake_ms > now:
+        return f"waiting before it is tried again ({cell.slot.reject_reason})"
+    if state.shift and cell is state.cells[0 if state.shift > 0 else -1]:
+        return "the range is moving away from this level"
+    if not in_window(state, cell):
+        return f"outside the window of {state.config.live_orders} live orders nearest the price"
+    if _meets_own_order(state, cell):
+        return "our own opposite order still rests at this price"
+    return None
+
+
+def in_window(state: GridState, cell: Cell) -> bool:
+    """Tell whether a cell is among those nearest the price that may have a live order."""
+    window = state.config.live_orders
+    if window is None or window >= len(state.cells):
+        return True
+    centre = boundary(state)
+    position = cell.index - state.cells[0].index
+    half = window // 2
+    first = min(max(0, centre - half), len(state.cells) - window)
+    return first <= position < first + window
+
+
+def boundary(state: GridState) -> int:
+    """Give the position of the lowest cell that wants to sell: the price is just below its upper level."""
+    low, high = 0, len(state.cells)
+    # Cells that buy lie below those that sell, but for fills that overtake each other for a moment.
+    while low < high:
+        middle = (low + high) // 2
+        if state.cells[middle].side is Side.SELL:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def after_done(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+    """Go on after the order of a cell is over: turn if its leg is complete, then plan it and its neighbours."""
+    reason = cell.slot.final_reason
+    status, ours = slots.clear(cell.slot)
+    filled_any = cell.slot.filled > 0
+    if status is OrderStatus.FILLED or filled_any:
+        cell.slot.rejects = 0
+        cell.slot.reject_reason = None
+        cell.requotes = 0
+    turn(state, cell, now, out)
+    if status is not OrderStatus.FILLED and not ours:
+        refused(state, cell, reason or RejectReason.OTHER, "cancelled by the venue", now, out)
+    else:
+        plan(state, cell, now, out)
+    _plan_neighbours(state, cell, now, out)
+
+
+def refused(
+    state: GridState, cell: Cell, reason: RejectReason, text: str, now: Instant, out: list[GridEffect]
+) -> None:
+    """Answer a definite refusal: step back, wait, or stop asking."""
+    slot = cell.slot
+    slot.rejects = slot.rejects + 1 if reason is slot.reject_reason else 1
+    slot.reject_reason = reason
+    level = order_level(cell, cell.side)
+    if reason is RejectReason.WOULD_TAKE_LIQUIDITY and cell.requotes < REQUOTES_MAX:
+        cell.requotes += 1
+        out.append(Note(NoteKind.REQUOTED, f"would have taken liquidity: {cell.requotes} tick(s) behind", level))
+        plan(state, cell, now, out)
+        return
+    cell.requotes = 0
+    if reason not in _PATIENCE_MS and slot.rejects >= IDENTICAL_REJECTS_MAX:
+        cell.blocked = True
+        out.append(Note(NoteKind.BLOCKED, f"refused {slot.rejects} times: {reason} {text}".strip(), level))
+        return
+    first_ms, longest_ms = _PATIENCE_MS.get(reason, (1_000, 4_000))
+    delay_ms = min(first_ms << min(slot.rejects - 1, 16), longest_ms)
+    slots.wake_at(state, slot, Instant(now + delay_ms))
+    out.append(Note(NoteKind.WAITING, f"{reason} {text}: again in {delay_ms // 1000} s".strip(), level))
+
+
+def turn(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+    """Change a cell's side when its leg is complete, and move what cannot be traded out of its way."""
+    if cell.is_opening:
+        if not cell.opened_lots:
+            return
+        left = cell.lots - cell.opened_lots
+        if left > 0 and state.instrument.is_tradable(level_price(state, cell, cell.side), left):
+            return
+        cell.side = cell.side.opposite
+        accounting.absorb_loose(state, cell)
+        if state.instrument.is_tradable(level_price(state, cell, cell.side), closing_lots(state, cell)):
+            return
+        out.append(Note(NoteKind.DUST, "bought too little to sell again: kept as dust", cell.index))
+    else:
+        left = closing_lots(state, cell)
+        if left and state.instrument.is_tradable(level_price(state, cell, cell.side), left):
+            return
+    accounting.let_go(state, cell)
+    trip = accounting.close_trip(state, cell, now)
+    if trip is not None:
+        out.append(trip)
+    cell.side = cell.home.opening_side
+
+
+def replan_all(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    """Plan every cell, nearest the price first, so that a rate limit delays the least likely orders."""
+    centre = boundary(state)
+    by_distance = sorted(range(len(state.cells)), key=lambda position: abs(2 * position + 1 - 2 * centre))
+    for position in by_distance:
+        plan(state, state.cells[position], now, out)
+
+
+def keep_window(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    """Bring the live orders back into the window after the price has moved by a level."""
+    window = state.config.live_orders
+    if window is None or window >= len(state.cells) or state.status is not BotStatus.RUNNING:
+        return
+    for cell in state.cells:
+        if in_window(state, cell):
+            if cell.slot.is_empty:
+                plan(state, cell, now, out)
+        elif not cell.slot.is_empty:
+            slots.cancel(state, cell.slot, order_level(cell, cell.slot.side), now, out)
+
+
+def _plan_neighbours(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+    position = cell.index - state.cells[0].index
+    for neighbour in (position - 1, position + 1):
+        if 0 <= neighbour < len(state.cells) and state.cells[neighbour].slot.is_empty:
+            plan(state, state.cells[neighbour], now, out)
+
+
+def _meets_own_order(state: GridState, cell: Cell) -> bool:
+    """Tell whether the neighbour's opposite order rests at the level where this cell wants to place its own."""
+    position = cell.index - state.cells[0].index + (-1 if cell.side is Side.BUY else 1)
+    if not 0 <= position < len(state.cells):
+        return False
+    slot = state.cells[position].slot
+    return slot.phase is not OrderPhase.NONE and slot.side is not cell.side
+
+
+def _opening_lots(state: GridState, cell: Cell, ticks: int) -> int:
+    """Give what is left of the opening leg, enlarged by earned profit where the trader wants that."""
+    if state.config.reinvest and not cell.opened_lots:
+        ledger = state.ledger
+        earned = ledger.grid_profit_units - ledger.fee_units - ledger.funding_units
+        spare = (earned - ledger.reinvested_units) * state.config.leverage
+        per_lot = state.instrument.value(ticks, 1)
+        # One interval may take no more than its share, or the first to open would take everything.
+        more = min(spare // per_lot, cell.lots) if spare > 0 else 0
+        if more > 0:
+            cell.lots += more
+            ledger.reinvested_units += more * per_lot // state.config.leverage
+    return cell.lots - cell.opened_lots
+
+
+def home_of(state: GridState, selling: bool) -> Home:
+    """Tell which way a cell's inventory points in this bot, given whether it starts by selling."""
+    match state.config.direction:
+        case "short":
+            return Home.SHORT
+        case "neutral":
+            return Home.SHORT if selling else Home.LONG
+        case _:
+            return Home.LONG

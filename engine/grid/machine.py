@@ -1,0 +1,270 @@
+"""The grid bot as a state machine: one message in, effects out. No clock, no I/O, no randomness.
+
+`step` is the only door. It changes the state that it is given (see `engine.grid.state`) and says what must be
+done in the world. The same messages in the same order always lead to the same state and the same effects, so a
+journal of messages replays a bot; a duplicate message leads to no effect.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import RejectReason
+from engine.grid import accounting, cells, lifecycle, slots, stops, trailing
+from engine.grid.messages import (
+    GridEffect,
+    GridMessage,
+    Pause,
+    PriceMoved,
+    Resync,
+    Resynced,
+    ResyncStarted,
+    Start,
+    Stop,
+    Woke,
+)
+from engine.grid.orders import parse_link_id
+from engine.grid.resync import adopt_later, catch_up, find_slot, named_slots, resynced
+from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
+from engine.ids import Instant, LinkId
+from engine.trading.orders import (
+    CancelRefused,
+    Execution,
+    FundingCharged,
+    LookUpOrder,
+    OrderAbsent,
+    OrderAccepted,
+    OrderInDoubt,
+    OrderRejected,
+    OrderReport,
+)
+
+
+def step(state: GridState, message: GridMessage, now: Instant) -> list[GridEffect]:
+    """Take one message; change the state; give the effects in the order in which they must be carried out."""
+    out: list[GridEffect] = []
+    _HANDLERS[type(message)](state, message, now, out)
+    stops.refresh_watch(state)
+    return out
+
+
+# ---------------------------------------------------------------------- executions and reports
+
+
+def _on_execution(state: GridState, fill: Execution, now: Instant, out: list[GridEffect]) -> None:
+    name = parse_link_id(fill.link_id)
+    if name is None:
+        return
+    found = find_slot(state, name)
+    if found is None:
+        catch_up(state, name, now, out)
+        found = find_slot(state, name)
+    if found is None:
+        state.stray_executions += 1
+        return
+    slot, cell = found
+    if name.generation < slot.generation:
+        # An order is only left behind once all its executions are in: this one is known.
+        return
+    if name.generation > slot.generation:
+        adopt_later(state, slot, cell, fill, name.generation, now)
+    done = slots.apply_execution(slot, fill)
+    if done is None:
+        return
+    if cell is not None:
+        accounting.book_in_cell(state, cell, fill)
+    else:
+        accounting.book_loose(state, fill, closing=slot is state.exit)
+    state.last_ticks = fill.ticks
+    if done:
+        _done(state, slot, cell, now, out)
+
+
+def _on_report(state: GridState, report: OrderReport, now: Instant, out: list[GridEffect]) -> None:
+    found = _current(state, report.link_id)
+    if found is None:
+        return
+    slot, cell = found
+    if slot.phase is OrderPhase.NONE:
+        return
+    if slots.apply_report(state, slot, report, now, out):
+        _done(state, slot, cell, now, out)
+
+
+def _on_accepted(state: GridState, fact: OrderAccepted, now: Instant, out: list[GridEffect]) -> None:
+    found = _current(state, fact.link_id)
+    if found is not None and found[0].phase in (OrderPhase.SENT, OrderPhase.UNKNOWN):
+        found[0].phase = OrderPhase.LIVE
+
+
+def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[GridEffect]) -> None:
+    found = _current(state, fact.link_id)
+    if found is None:
+        return
+    slot, cell = found
+    if slot.phase is OrderPhase.NONE:
+        return
+    if fact.reason is RejectReason.DUPLICATE_LINK_ID:
+        # "Already placed": the venue knows this very order, so ask what became of it.
+        slots.doubt(state, slot, fact.link_id, now, out)
+        return
+    if cell is None:
+        lifecycle.market_refused(state, slot, fact.reason, fact.text, now, out)
+        return
+    slots.clear(slot)
+    if fact.reason is RejectReason.PERMISSION:
+        lifecycle.halt(state, f"the venue refuses the key: {fact.text}", out)
+    cells.refused(state, cell, fact.reason, fact.text, now, out)
+    lifecycle.check_quiet(state, now, out)
+    trailing.finish(state, now, out)
+
+
+def _on_in_doubt(state: GridState, fact: OrderInDoubt, now: Instant, out: list[GridEffect]) -> None:
+    found = _current(state, fact.link_id)
+    if found is not None:
+        slots.doubt(state, found[0], fact.link_id, now, out)
+
+
+def _on_cancel_refused(state: GridState, fact: CancelRefused, now: Instant, out: list[GridEffect]) -> None:
+    found = _current(state, fact.link_id)
+    if found is None or found[0].phase is OrderPhase.NONE:
+        return
+    slot, _ = found
+    slot.phase = OrderPhase.LIVE
+    slots.wake_at(state, slot, Instant(now + 10_000))
+    # "No such order" right after a create, or no answer at all: only a look-up tells.
+    out.append(LookUpOrder(fact.link_id))
+
+
+def _on_absent(state: GridState, fact: OrderAbsent, now: Instant, out: list[GridEffect]) -> None:
+    """The venue has never seen the order: send the same order again, under the same name."""
+    found = _current(state, fact.link_id)
+    if found is None or found[0].phase is OrderPhase.NONE:
+        return
+    slot, cell = found
+    if now - slot.sent_ms < slots.ABSENCE_GRACE_MS:
+        slots.wake_at(state, slot, Instant(slot.sent_ms + slots.ABSENCE_GRACE_MS))
+        return
+    slots.clear(slot)
+    slot.generation -= 1
+    if cell is not None:
+        cells.plan(state, cell, now, out)
+        lifecycle.check_quiet(state, now, out)
+        trailing.finish(state, now, out)
+    elif state.status in (BotStatus.ENTERING, BotStatus.CLOSING):
+        lifecycle.retry_market(state, slot, now, out)
+    else:
+        lifecycle.check_quiet(state, now, out)
+
+
+def _on_funding(state: GridState, charge: FundingCharged, now: Instant, out: list[GridEffect]) -> None:
+    accounting.book_funding(state, charge)
+    state.last_execution_ms = max(state.last_execution_ms, charge.at_ms)
+
+
+def _done(state: GridState, slot: Slot, cell: Cell | None, now: Instant, out: list[GridEffect]) -> None:
+    """An order is over and fully accounted for: go on from there."""
+    if slot is state.entry:
+        lifecycle.entry_done(state, now, out)
+    elif cell is None:
+        lifecycle.exit_done(state, now, out)
+    else:
+        cells.after_done(state, cell, now, out)
+        cells.keep_window(state, now, out)
+        trailing.finish(state, now, out)
+        lifecycle.check_quiet(state, now, out)
+        if (
+            state.config.target_profit is not None
+            or state.config.trailing_up_limit
+            or state.config.trailing_down_limit
+        ):
+            stops.on_price(state, now, out)
+
+
+# ---------------------------------------------------------------------- commands, prices and time
+
+
+def _on_price(state: GridState, fact: PriceMoved, now: Instant, out: list[GridEffect]) -> None:
+    state.last_ticks = fact.ticks
+    stops.on_price(state, now, out)
+
+
+def _on_woke(state: GridState, fact: Woke, now: Instant, out: list[GridEffect]) -> None:
+    """Look at everything whose time has come, and work out the next time."""
+    state.wake_ms = Instant(0)
+    for slot, level in named_slots(state):
+        if not slot.wake_ms:
+            continue
+        if slot.wake_ms > now:
+            slots.wake_bot_at(state, slot.wake_ms)
+            continue
+        slot.wake_ms = Instant(0)
+        if slot.phase is OrderPhase.NONE:
+            _retry(state, slot, now, out)
+        elif slot.final_status is not None:
+            out.append(Resync("an order's executions are missing"))
+            slots.wake_at(state, slot, Instant(now + 2_000))
+        else:
+            out.append(LookUpOrder(slots.name_of(state, slot, level)))
+            slots.wake_at(state, slot, Instant(now + 10_000))
+    if state.status in (BotStatus.STOPPING, BotStatus.PAUSING):
+        state.quiet_since_ms = Instant(0)
+        lifecycle.check_quiet(state, now, out)
+
+
+def _retry(state: GridState, slot: Slot, now: Instant, out: list[GridEffect]) -> None:
+    if slot is state.entry or slot is state.exit:
+        lifecycle.retry_market(state, slot, now, out)
+        return
+    for cell in state.cells:
+        if cell.slot is slot:
+            cells.plan(state, cell, now, out)
+
+
+def _on_resync_started(state: GridState, fact: ResyncStarted, now: Instant, out: list[GridEffect]) -> None:
+    state.syncing = True
+
+
+def _on_resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:
+    resynced(state, view, now, out)
+
+
+def _on_start(state: GridState, command: Start, now: Instant, out: list[GridEffect]) -> None:
+    lifecycle.start(state, command, now, out)
+
+
+def _on_stop(state: GridState, command: Stop, now: Instant, out: list[GridEffect]) -> None:
+    lifecycle.stop(state, command, now, out)
+
+
+def _on_pause(state: GridState, command: Pause, now: Instant, out: list[GridEffect]) -> None:
+    lifecycle.pause(state, command, now, out)
+
+
+def _current(state: GridState, link: LinkId) -> tuple[Slot, Cell | None] | None:
+    """Find the slot whose present order bears this name; None for an older order, or one not of this grid."""
+    name = parse_link_id(link)
+    if name is None:
+        return None
+    found = find_slot(state, name)
+    if found is None or found[0].generation != name.generation or found[0].side is not name.side:
+        return None
+    return found
+
+
+_HANDLERS: dict[type, Callable[[GridState, Any, Instant, list[GridEffect]], None]] = {
+    Execution: _on_execution,
+    OrderReport: _on_report,
+    OrderAccepted: _on_accepted,
+    OrderRejected: _on_rejected,
+    OrderInDoubt: _on_in_doubt,
+    CancelRefused: _on_cancel_refused,
+    OrderAbsent: _on_absent,
+    FundingCharged: _on_funding,
+    PriceMoved: _on_price,
+    Woke: _on_woke,
+    ResyncStarted: _on_resync_started,
+    Resynced: _on_resynced,
+    Start: _on_start,
+    Stop: _on_stop,
+    Pause: _on_pause,
+}

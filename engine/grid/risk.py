@@ -1,0 +1,37 @@
+"""The last look at an order before it leaves: what no grid may ever do, whatever led to it.
+
+These limits never bind in a healthy bot; a refusal here means that something upstream is wrong, so the order is
+not placed and the level says why.
+"""
+
+from engine.grid.config import Direction
+from engine.grid.state import GridState
+from engine.trading.instrument import AMOUNT_SCALE
+from engine.trading.orders import Side
+
+PRICE_BAND_PERCENT = 5
+"""A limit order this far on the wrong side of the market is a typing error, not a trade."""
+
+
+def refuse(state: GridState, side: Side, ticks: int, lots: int) -> str | None:
+    """Say why an order must not leave, or None if it may."""
+    instrument = state.instrument
+    if lots <= 0 or lots > instrument.max_lots:
+        return f"{lots} lots are outside 1 to {instrument.max_lots}"
+    sizing = state.sizing
+    if sizing is None:
+        return "the grid has no size yet"
+    budget = (sizing.investment_units + max(0, state.ledger.grid_profit_units)) * state.config.leverage
+    if ticks * lots * instrument.value_per_tick_lot > budget:
+        return "one order is worth more than the whole investment"
+    last = state.last_ticks
+    if last:
+        if side is Side.BUY and ticks * 100 > last * (100 + PRICE_BAND_PERCENT):
+            return f"a buy more than {PRICE_BAND_PERCENT} % above the market"
+        if side is Side.SELL and ticks * 100 < last * (100 - PRICE_BAND_PERCENT):
+            return f"a sell more than {PRICE_BAND_PERCENT} % below the market"
+    if side is Side.BUY and state.config.direction in (Direction.SPOT, Direction.LONG):
+        held = state.ledger.base_units * last * instrument.tick_units // AMOUNT_SCALE
+        if last and held > 2 * budget:
+            return "the position is already worth twice what the investment carries"
+    return None

@@ -1,0 +1,95 @@
+"""What a price means to a bot: the entry trigger, the two stops, the target profit and the trailing range.
+
+The machine says which prices concern it (`watch_low`, `watch_high`); the shell compares two integers per public
+trade and stays silent about all others. Stops go by the last traded price.
+"""
+
+from engine.grid import accounting, lifecycle, trailing
+from engine.grid.config import Direction, PriceStop, StopAction
+from engine.grid.messages import GridEffect, Note, NoteKind, Pause, Stop
+from engine.grid.state import NEVER_TICKS, BotStatus, GridState
+from engine.ids import Instant
+from engine.trading.instrument import AMOUNT_SCALE, amount_units
+
+_ARMED = (BotStatus.RUNNING, BotStatus.ENTERING)
+
+
+def on_price(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    """Act on the last price."""
+    if state.syncing:
+        return
+    if state.status is BotStatus.AWAITING_TRIGGER:
+        trigger = _trigger_ticks(state)
+        if state.last_ticks >= trigger if state.trigger_is_above else state.last_ticks <= trigger:
+            lifecycle.begin(state, now, out)
+        return
+    if state.status in _ARMED and _stop_hit(state, now, out):
+        return
+    trailing.consider(state, now, out)
+
+
+def refresh_watch(state: GridState) -> None:
+    """Work out the nearest prices below and above that concern the bot."""
+    low, high = 0, NEVER_TICKS
+    if state.status is BotStatus.AWAITING_TRIGGER:
+        if state.trigger_is_above:
+            high = _trigger_ticks(state)
+        else:
+            low = _trigger_ticks(state)
+    elif state.status in _ARMED:
+        for stop, is_below in _price_stops(state):
+            ticks = state.instrument.nearest_ticks(stop.price)
+            low, high = (max(low, ticks), high) if is_below else (low, min(high, ticks))
+        if state.config.target_profit is not None:
+            target_low, target_high = _target_ticks(state)
+            low, high = max(low, target_low), min(high, target_high)
+        low, high = max(low, trailing.down_ticks(state)), min(high, trailing.up_ticks(state))
+    state.watch_low, state.watch_high = low, high
+
+
+def _stop_hit(state: GridState, now: Instant, out: list[GridEffect]) -> bool:
+    last = state.last_ticks
+    for stop, is_below in _price_stops(state):
+        ticks = state.instrument.nearest_ticks(stop.price)
+        if last <= ticks if is_below else last >= ticks:
+            name = "stop-loss" if stop is state.config.stop_loss else "take-profit"
+            text = f"{name} at {stop.price}: the market traded at {state.instrument.price_text(last)}"
+            out.append(Note(NoteKind.STOP_HIT, text))
+            if stop.action is StopAction.CANCEL:
+                lifecycle.pause(state, Pause(text), now, out)
+            else:
+                lifecycle.stop(state, Stop(stop.action is StopAction.CLOSE, text), now, out)
+            return True
+    target = state.config.target_profit
+    if target is not None and accounting.total_units(state, last) >= amount_units(target):
+        text = f"target profit of {target} {state.instrument.quote} reached"
+        out.append(Note(NoteKind.STOP_HIT, text))
+        lifecycle.stop(state, Stop(True, text), now, out)
+        return True
+    return False
+
+
+def _price_stops(state: GridState) -> list[tuple[PriceStop, bool]]:
+    """List the stops, each with whether it lies below the market."""
+    loss_below = state.config.direction is not Direction.SHORT
+    stops = ((state.config.stop_loss, loss_below), (state.config.take_profit, not loss_below))
+    return [(stop, is_below) for stop, is_below in stops if stop is not None]
+
+
+def _target_ticks(state: GridState) -> tuple[int, int]:
+    """Solve cash + inventory × price ≥ target for the price: (at or below, at or above)."""
+    assert state.config.target_profit is not None
+    ledger = state.ledger
+    missing = amount_units(state.config.target_profit) - ledger.cash_units
+    per_tick_scaled = ledger.base_units * state.instrument.tick_units
+    if per_tick_scaled > 0:
+        return 0, max(1, -(-missing * AMOUNT_SCALE // per_tick_scaled))
+    if per_tick_scaled < 0:
+        return max(0, (-missing) * AMOUNT_SCALE // -per_tick_scaled), NEVER_TICKS
+    # Without inventory the price changes nothing; if the target is met already, any price will do.
+    return (NEVER_TICKS, 1) if missing <= 0 else (0, NEVER_TICKS)
+
+
+def _trigger_ticks(state: GridState) -> int:
+    assert state.config.trigger_price is not None
+    return state.instrument.nearest_ticks(state.config.trigger_price)
