@@ -1,0 +1,148 @@
+"""The account's own stream: orders and executions as they happen, each to the bot it belongs to.
+
+From the bytes of a message to the bot's `step` there is one typed decode and nothing else: no queue, no task.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import assert_never
+
+import aiohttp
+import msgspec
+
+from adapters.exchanges.background import Background
+from adapters.exchanges.bybit.clock import VenueClock
+from adapters.exchanges.bybit.codec import InstrumentCodec
+from adapters.exchanges.bybit.signing import Signer
+from adapters.exchanges.bybit.socket import Connection, GreetingRefused, VenueSocket, expect_text
+from adapters.exchanges.bybit.wire import (
+    Control,
+    ExecutionPush,
+    ExecutionRow,
+    OrderPush,
+    OrderRow,
+    decode_control,
+    decode_private,
+)
+from adapters.exchanges.routing import Routes, local_now_ms
+from engine.ids import Instant
+
+log = logging.getLogger(__name__)
+
+_SUBSCRIBE = b'{"op":"subscribe","args":["order","execution"]}'
+_AUTH_TTL_MS = 10_000
+
+
+class PrivateStream(VenueSocket):
+    """Delivers orders and executions. After each return of the line it tells all bots of the gap."""
+
+    def __init__(
+        self,
+        url: str,
+        http: Callable[[], aiohttp.ClientSession],
+        signer: Signer,
+        clock: VenueClock,
+        routes: Routes[InstrumentCodec],
+        background: Background,
+        ping_s: float,
+        stale_s: float,
+    ) -> None:
+        super().__init__("bybit.private", url, http, ping_s, stale_s)
+        self._signer = signer
+        self._clock = clock
+        self._routes = routes
+        self._background = background
+        self._was_up = False
+
+    async def greet(self, connection: Connection) -> None:
+        """Authenticate, subscribe, and wait until the venue has confirmed both."""
+        args = self._signer.socket_args(self._clock.now_ms() + _AUTH_TTL_MS)
+        await connection.send_frame(f'{{"op":"auth","args":{args}}}'.encode(), aiohttp.WSMsgType.TEXT)
+        await self._confirmed(connection, "auth")
+        await connection.send_frame(_SUBSCRIBE, aiohttp.WSMsgType.TEXT)
+        await self._confirmed(connection, "subscribe")
+
+    async def went_up(self) -> None:
+        """Tell the bots, unless this is the first time: then nothing can have been missed."""
+        if self._was_up:
+            self._routes.gap(self._background)
+        self._was_up = True
+
+    async def received(self, message: bytes) -> None:
+        """Deliver the facts of one message, in their order."""
+        at_ms = local_now_ms()
+        try:
+            push = decode_private(message)
+        except msgspec.MsgspecError as error:
+            self._undecodable(message, error)
+            return
+        if type(push) is ExecutionPush:
+            for execution in push.data:
+                await self._execution(execution, at_ms)
+        elif type(push) is OrderPush:
+            for order in push.data:
+                await self._order(order, at_ms)
+        else:
+            assert_never(push)
+
+    async def _execution(self, row: ExecutionRow, at_ms: Instant) -> None:
+        if row.exec_type == "Funding":
+            await self._funding(row, at_ms)
+            return
+        route = self._routes.of(row.order_link_id)
+        if route is None or route.instrument.symbol != row.symbol:
+            return
+        try:
+            fact = route.codec.execution(row)
+        except (ValueError, KeyError) as error:
+            self._unreadable(row.exec_id, error)
+            return
+        if fact is not None:
+            await route.deliver(fact, at_ms)
+
+    async def _funding(self, row: ExecutionRow, at_ms: Instant) -> None:
+        # A funding payment names no order: it concerns every bot on that contract.
+        for route in self._routes:
+            if route.instrument.symbol == row.symbol and route.instrument.funding_interval_min:
+                fact = route.codec.execution(row)
+                if fact is not None:
+                    await route.deliver(fact, at_ms)
+
+    async def _order(self, row: OrderRow, at_ms: Instant) -> None:
+        route = self._routes.of(row.order_link_id)
+        if route is None or route.instrument.symbol != row.symbol:
+            return
+        try:
+            fact = route.codec.report(row)
+        except (ValueError, KeyError) as error:
+            self._unreadable(row.order_id, error)
+            return
+        await route.deliver(fact, at_ms)
+
+    def _undecodable(self, message: bytes, error: Exception) -> None:
+        try:
+            control = decode_control(message)
+        except msgspec.MsgspecError:
+            control = Control()
+        if control.op:
+            return  # A pong, or an answer to a greeting.
+        self._unreadable("message", error)
+
+    def _unreadable(self, what: str, error: Exception) -> None:
+        """Treat what cannot be read as missed: the bots fetch it again, where a failure is loud."""
+        log.error("bybit.unreadable what=%s error=%s", what, error)
+        self._routes.gap(self._background)
+
+    async def _confirmed(self, connection: Connection, op: str) -> None:
+        while True:
+            message = await expect_text(connection)
+            try:
+                control = decode_control(message)
+            except msgspec.MsgspecError:
+                continue
+            if control.op == op:
+                if not control.success:
+                    raise GreetingRefused(f"{op}: {control.ret_msg}")
+                return
+            if not control.op:
+                await self.received(message)  # Facts may overtake the confirmation.
