@@ -49,8 +49,8 @@ def most_grids(config: GridConfig, instrument: Instrument) -> int:
     low, high = 0, config.grids
     while low < high:
         grids = (low + high + 1) // 2
-        args = (config.lower, config.upper, grids, config.spacing, instrument.tick_size)
-        if _level(*args, 1) > _level(*args, 0):
+        first = _price(config.lower, config.upper, grids, config.spacing, 1)
+        if _EXACT.subtract(first, config.lower) >= instrument.tick_size:
             low = grids
         else:
             high = grids - 1
@@ -59,13 +59,14 @@ def most_grids(config: GridConfig, instrument: Instrument) -> int:
 
 @lru_cache(maxsize=65_536)
 def _level(lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, tick: Decimal, index: int) -> int:
-    if spacing is Spacing.ARITHMETIC:
-        price = _EXACT.add(
-            lower, _EXACT.divide(_EXACT.multiply(_EXACT.subtract(upper, lower), Decimal(index)), Decimal(grids))
-        )
-    else:
-        exponent = _EXACT.divide(Decimal(index), Decimal(grids))
-        price = _EXACT.multiply(lower, _EXACT.power(_EXACT.divide(upper, lower), exponent))
+    price = _price(lower, upper, grids, spacing, index)
     doubled = _EXACT.divide(_EXACT.multiply(price, Decimal(2)), tick)
     # Fifty digits may leave 0.999…9 where a whole number belongs: bring it back before rounding.
     return (int(doubled.quantize(Decimal("1e-20"), context=_EXACT)) + 1) // 2
+
+
+def _price(lower: Decimal, upper: Decimal, grids: int, spacing: Spacing, index: int) -> Decimal:
+    part = _EXACT.divide(Decimal(index), Decimal(grids))
+    if spacing is Spacing.ARITHMETIC:
+        return _EXACT.add(lower, _EXACT.multiply(_EXACT.subtract(upper, lower), part))
+    return _EXACT.multiply(lower, _EXACT.power(_EXACT.divide(upper, lower), part))

@@ -229,14 +229,17 @@ def _on_resynced(state: GridState, view: Resynced, now: Instant, out: list[GridE
 
 
 def _on_start(state: GridState, command: Start, now: Instant, out: list[GridEffect]) -> None:
+    state.command_version = max(state.command_version, command.version)
     lifecycle.start(state, command, now, out)
 
 
 def _on_stop(state: GridState, command: Stop, now: Instant, out: list[GridEffect]) -> None:
+    state.command_version = max(state.command_version, command.version)
     lifecycle.stop(state, command, now, out)
 
 
 def _on_pause(state: GridState, command: Pause, now: Instant, out: list[GridEffect]) -> None:
+    state.command_version = max(state.command_version, command.version)
     lifecycle.pause(state, command, now, out)
 
 

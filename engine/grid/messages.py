@@ -21,6 +21,8 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     """Begin, or begin again after a stop or a pause. `price_ticks` is the market now."""
 
     price_ticks: int
+    version: int = 0
+    """The owner's wish that this carries out, counted; the state remembers the last one (see `GridState`)."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -28,12 +30,14 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
     sell: bool
     reason: str = "you asked"
+    version: int = 0
 
 
 class Pause(msgspec.Struct, frozen=True, tag=True):
     """Cancel every order and wait for `Start`."""
 
     reason: str = "you asked"
+    version: int = 0
 
 
 # ---------------------------------------------------------------------- in: facts

@@ -183,7 +183,7 @@ def trip_profit(
 def planned_orders(
     config: GridConfig, instrument: Instrument, fees: FeeRates, sized: sizing.Sizing
 ) -> list[PlannedOrder]:
-    """List the orders that the bot places at the start, by running its start against a market that stands still."""
+    """List the orders that the bot places at the start, from its start in a market that stands still."""
     # A trigger delays the start; what is shown is what will be placed when it comes.
     config = msgspec.structs.replace(config, trigger_price=None)
     market = backtest.TouchMarket(config, instrument, fees)

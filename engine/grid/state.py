@@ -221,6 +221,9 @@ class GridState(msgspec.Struct):
     last_execution_ms: Instant = Instant(0)
     funding_seen: list[ExecutionId] = msgspec.field(default_factory=list)
     stray_executions: int = 0
+    command_version: int = 0
+    """The owner's last wish that was carried out. A restart repeats no older one: what a stop-loss has ended
+    stays ended until the owner wants it again."""
 
     @property
     def is_spot(self) -> bool:
