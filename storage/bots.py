@@ -72,7 +72,7 @@ class BotRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = columns(BotRow)
-FIRST_STATUS = "created"
+FIRST_STATUS = "new"
 
 
 def new_bot_id() -> BotId:

@@ -53,7 +53,7 @@ class Database:
 
     async def open(self) -> None:
         """Open the pool. Raises `Retryable` when the server does not answer."""
-        with _sorted_errors():
+        with sorted_errors():
             # No floor: during an outage the pool would try to refill itself and log every failure.
             self._pool = await asyncpg.create_pool(
                 self._dsn,
@@ -101,7 +101,7 @@ class Database:
         """
         async with self._connection() as connection:
             transaction = connection.transaction()
-            with _sorted_errors():
+            with sorted_errors():
                 await transaction.start()
                 try:
                     yield connection
@@ -152,7 +152,7 @@ class Database:
 
     async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Open a connection outside the pool, for listening or a session lock. The caller closes it."""
-        with _sorted_errors():
+        with sorted_errors():
             return await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_LIMIT_S,
@@ -165,7 +165,7 @@ class Database:
         for pause_s in _pauses():
             try:
                 async with self._connection() as connection:
-                    with _sorted_errors():
+                    with sorted_errors():
                         return await work(connection)
             except Retryable:
                 if time.monotonic() + pause_s > deadline:
@@ -177,7 +177,7 @@ class Database:
     async def _connection(self) -> AsyncIterator[Connection]:
         if self._pool is None:
             raise RuntimeError("the database is not open")
-        with _sorted_errors():
+        with sorted_errors():
             connection = await self._pool.acquire(timeout=CONNECT_LIMIT_S)
         try:
             yield connection
@@ -220,7 +220,8 @@ async def _roll_back(connection: Connection, transaction: Any) -> None:
 
 
 @contextmanager
-def _sorted_errors() -> Iterator[None]:
+def sorted_errors() -> Iterator[None]:
+    """Turn whatever means "the connection or the work was lost" into `Retryable`; let bugs pass as they are."""
     try:
         yield
     except _UNDONE as error:

@@ -1,4 +1,7 @@
-"""What was traded: executions, and the round trips they closed. Profit is computed from nothing else."""
+"""What was traded: executions, the round trips they closed, and the funding paid on positions between them.
+
+A bot's profit follows from these rows and nothing else. They are derived from the journal and written with it.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -35,8 +38,9 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     """Counts the round trips that one journal entry closed."""
     level: int
     opened_by: Side
-    buy_price: Decimal
-    sell_price: Decimal
+    buy_price: Decimal | None
+    """None where the trip was filled at several prices."""
+    sell_price: Decimal | None
     quantity: Decimal
     gross: Decimal
     fees: Decimal
@@ -45,8 +49,19 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     closed_at_ms: Instant
 
 
+class FundingRow(msgspec.Struct, frozen=True):
+    """A funding payment on the bot's position, in the quote coin. Positive: we paid."""
+
+    exec_id: ExecutionId
+    amount: Decimal
+    at_ms: Instant
+    seq: int
+    """The journal entry that brought it."""
+
+
 _EXECUTION = columns(ExecutionRow)
 _ROUND_TRIP = columns(RoundTripRow)
+_FUNDING = columns(FundingRow)
 
 
 async def write(connection: Connection, bot: BotId, rows: Sequence[ExecutionRow]) -> None:
@@ -82,8 +97,23 @@ async def write_round_trips(connection: Connection, bot: BotId, rows: Sequence[R
     )
 
 
+async def write_funding(connection: Connection, bot: BotId, rows: Sequence[FundingRow]) -> None:
+    """Write funding payments in the journal's transaction; one that is already there stays as it is."""
+    if not rows:
+        return
+    await connection.execute(
+        f"""
+        INSERT INTO funding_payments (bot, {_FUNDING})
+        SELECT $1, * FROM unnest($2::text[], $3::numeric[], $4::bigint[], $5::bigint[])
+        ON CONFLICT (bot, exec_id) DO NOTHING
+        """,
+        bot,
+        *transpose(rows),
+    )
+
+
 class Executions:
-    """The tables of executions and round trips."""
+    """The tables of executions, round trips and funding payments."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -144,3 +174,21 @@ class Executions:
             limit + 1,
         )
         return page_of(records, RoundTripRow, limit, ("seq", "ordinal"))
+
+    async def funding(self, bot: BotId, *, cursor: str | None = None, limit: int = 50) -> Page[FundingRow]:
+        """List funding payments of a bot, newest first."""
+        limit = page_limit(limit)
+        at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"""
+            SELECT {_FUNDING} FROM funding_payments
+            WHERE bot = $1 AND ($2::bigint IS NULL OR (at_ms, exec_id) < ($2, $3::text))
+            ORDER BY at_ms DESC, exec_id DESC
+            LIMIT $4
+            """,
+            bot,
+            at_ms,
+            last_id,
+            limit + 1,
+        )
+        return page_of(records, FundingRow, limit, ("at_ms", "exec_id"))

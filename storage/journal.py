@@ -16,7 +16,7 @@ from storage import actions, executions, metrics, orders
 from storage.actions import ActionRow
 from storage.database import REPEAT_LIMIT_S, Connection, Database
 from storage.events import notify_bot
-from storage.executions import ExecutionRow, RoundTripRow
+from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.leases import bot_lease, guard
 from storage.metrics import MetricRow
 from storage.orders import OrderRow
@@ -52,6 +52,7 @@ class JournalBatch(msgspec.Struct, frozen=True):
     """At most one row per order: its latest state."""
     executions: Sequence[ExecutionRow] = ()
     round_trips: Sequence[RoundTripRow] = ()
+    funding: Sequence[FundingRow] = ()
     actions: Sequence[ActionRow] = ()
     metrics: Sequence[MetricRow] = ()
     snapshot: SnapshotRow | None = None
@@ -92,6 +93,7 @@ class Journal:
             await orders.write(connection, bot, batch.orders)
             await executions.write(connection, bot, batch.executions)
             await executions.write_round_trips(connection, bot, batch.round_trips)
+            await executions.write_funding(connection, bot, batch.funding)
             await actions.write(connection, bot, batch.actions)
             await metrics.write(connection, bot, batch.metrics)
             if batch.snapshot is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from storage.database import Database
+from storage.database import Database, sorted_errors
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +53,23 @@ class Migration(msgspec.Struct, frozen=True):
 async def migrate(database: Database, folder: Path = MIGRATIONS) -> list[Migration]:
     """Apply what is missing, each step in its own transaction, and return the steps applied now.
 
-    Two programs that start together take turns; the second finds nothing to do.
+    Two programs that start together take turns; the second finds nothing to do. After `Retryable` call it again:
+    a step is applied and noted, or neither.
     """
     steps = read_migrations(folder)
     connection = await database.dedicated()
     try:
-        await connection.execute("SET statement_timeout = 0")
-        await connection.execute("SET lock_timeout = '60s'")
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY, timeout=MIGRATION_LIMIT_S)
-        await connection.execute(_HISTORY)
-        missing = steps[await _applied(connection, steps) :]
-        for step in missing:
-            await _apply(connection, step)
-        return missing
+        with sorted_errors():
+            await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY, timeout=MIGRATION_LIMIT_S)
+            await connection.execute(_HISTORY)
+            missing = steps[await _applied(connection, steps) :]
+            for step in missing:
+                await _apply(connection, step)
+            return missing
     finally:
-        await connection.close(timeout=5.0)
+        # Ends the session, and with it the advisory lock.
+        connection.terminate()
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:

@@ -42,8 +42,8 @@ CREATE TABLE round_trips (
     ordinal      integer NOT NULL,
     level        integer NOT NULL,
     opened_by    text NOT NULL CHECK (opened_by IN ('buy', 'sell')),
-    buy_price    numeric NOT NULL,
-    sell_price   numeric NOT NULL,
+    buy_price    numeric,
+    sell_price   numeric,
     quantity     numeric NOT NULL,
     gross        numeric NOT NULL,
     fees         numeric NOT NULL,
@@ -53,3 +53,13 @@ CREATE TABLE round_trips (
     PRIMARY KEY (bot, seq, ordinal),
     CHECK (net = gross - fees)
 );
+
+CREATE TABLE funding_payments (
+    bot     text NOT NULL REFERENCES bots,
+    exec_id text NOT NULL,
+    amount  numeric NOT NULL,
+    at_ms   bigint NOT NULL,
+    seq     bigint NOT NULL,
+    PRIMARY KEY (bot, exec_id)
+);
+CREATE INDEX funding_payments_newest ON funding_payments (bot, at_ms DESC, exec_id DESC);

@@ -10,7 +10,7 @@ from engine.trading.orders import OrderKind, Side
 from storage.actions import ActionRow
 from storage.bots import BotRow, Bots, NewBot, new_bot_id
 from storage.database import Database
-from storage.executions import ExecutionRow, RoundTripRow
+from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.journal import JournalBatch, JournalRow
 from storage.leases import Lease, Leases, bot_lease
 from storage.metrics import MetricRow
@@ -137,6 +137,7 @@ def full_batch(bot: BotId, first: int, last: int) -> JournalBatch:
         orders=[order(bot, first, seq=last)],
         executions=[execution(bot, first, seq=last)],
         round_trips=[round_trip(last)],
+        funding=[FundingRow(ExecutionId(f"f{last}"), Decimal("-0.01"), Instant(1_700_000_000_000), last)],
         actions=[action(last)],
         metrics=[metric(last)],
     )

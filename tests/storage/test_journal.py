@@ -1,12 +1,13 @@
 """The journal: all or nothing, without gaps, one writer, and harmless to write twice."""
 
 import asyncio
-from collections.abc import Callable
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from engine.errors import OutcomeUnknown, Retryable
+from engine.errors import OutcomeUnknown
 from engine.ids import BotId, Instant
 from storage.actions import Actions
 from storage.bots import Bots
@@ -18,6 +19,7 @@ from storage.metrics import Metrics
 from storage.orders import Orders
 from storage.rows import AlreadyExistsDifferently
 from tests.storage.conftest import action, entries, execution, full_batch, metric, order, round_trip
+from tests.storage.proxy import BreakingWire, Cut
 
 
 async def test_a_group_is_read_back_as_it_was_written(database: Database, led_bot: tuple[BotId, Lease]) -> None:
@@ -31,6 +33,7 @@ async def test_a_group_is_read_back_as_it_was_written(database: Database, led_bo
     assert (await Orders(database).page(bot)).items == [order(bot, 1, seq=5)]
     assert (await Executions(database).page(bot)).items == [execution(bot, 1, seq=5)]
     assert (await Executions(database).round_trips(bot)).items == [round_trip(5)]
+    assert (await Executions(database).funding(bot)).items == list(full_batch(bot, 1, 5).funding)
     assert (await Actions(database).page(bot)).items == [action(5)]
     assert await Metrics(database).latest([bot]) == {bot: metric(5)}
 
@@ -128,24 +131,21 @@ async def test_an_old_epoch_writes_nothing(database: Database, led_bot: tuple[Bo
     assert (await Orders(database).page(bot)).items == []
 
 
-@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+@pytest.mark.parametrize("cut", list(Cut))
 async def test_a_commit_in_doubt_is_repeated_without_doubling(
-    database: Database, led_bot: tuple[BotId, Lease], monkeypatch: pytest.MonkeyPatch, when: str
+    database: Database, led_bot: tuple[BotId, Lease], postgres_dsn: str, cut: Cut
 ) -> None:
     bot, lease = led_bot
-    monkeypatch.setattr("storage.database._commit", _losing_once(when))
-    await Journal(database).append_batch(bot, lease.epoch, full_batch(bot, 1, 3))
-    assert (await Journal(database).load(bot)).tail == entries(1, 3)
-    assert len((await Executions(database).page(bot)).items) == 1
-
-
-async def test_a_commit_in_doubt_says_so_when_there_is_no_time_to_repeat(
-    database: Database, led_bot: tuple[BotId, Lease], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bot, lease = led_bot
-    monkeypatch.setattr("storage.database._commit", _losing_once("after the commit"))
-    with pytest.raises(OutcomeUnknown):
-        await Journal(database).append_batch(bot, lease.epoch, full_batch(bot, 1, 3), within_s=0)
+    with tempfile.TemporaryDirectory() as folder:
+        async with BreakingWire(postgres_dsn, Path(folder)) as wire, Database(wire.dsn) as wired:
+            wire.cuts.append(cut)
+            await Journal(wired).append_batch(bot, lease.epoch, full_batch(bot, 1, 3))
+            wire.cuts.append(cut)
+            with pytest.raises(OutcomeUnknown):
+                await Journal(wired).append_batch(bot, lease.epoch, full_batch(bot, 4, 6), within_s=0)
+            await Journal(wired).append_batch(bot, lease.epoch, full_batch(bot, 4, 6))
+    assert (await Journal(database).load(bot)).tail == entries(1, 6)
+    assert len((await Executions(database).page(bot)).items) == 2
 
 
 async def test_killing_the_servers_session_in_the_middle_is_repeated(
@@ -171,22 +171,3 @@ async def test_killing_the_servers_session_in_the_middle_is_repeated(
     await killing
     assert (await journal.load(bot)).tail == entries(1, last)
     assert await database.value("SELECT count(*) FROM executions WHERE bot = $1", bot) == last // 5
-
-
-def _losing_once(when: str) -> Callable[..., object]:
-    """Stand in for the network at the one moment that matters: around the commit, once."""
-    from storage import database as module
-
-    commit, lost = module._commit, []
-
-    async def losing(transaction: object) -> None:
-        if lost:
-            return await commit(transaction)
-        lost.append(when)
-        if when == "after the commit":
-            await commit(transaction)
-            raise OutcomeUnknown("the answer was lost")
-        await transaction.rollback()  # type: ignore[attr-defined]
-        raise Retryable("the connection broke before the commit")
-
-    return losing
