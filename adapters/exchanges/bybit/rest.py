@@ -179,6 +179,8 @@ class RestClient:
 
     def obey(self, limit: Bucket, allowed: int, remaining: int, reset_ms: int) -> None:
         """Obey the venue's count of what is left; nothing passes before the reset if nothing is."""
+        if allowed <= 0:
+            return  # The endpoint has no limit.
         now_s = time.monotonic()
         limit.observe(allowed, remaining, now_s)
         if remaining <= 0 and (wait_ms := reset_ms - self._clock.now_ms()) > 0:
