@@ -23,6 +23,8 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 CONNECT_LIMIT_S = 5.0
 STATEMENT_LIMIT_S = 20.0
+ANSWER_GRACE_S = 5.0
+"""How much longer we wait than the server works: its definite "cancelled" is worth more than our silence."""
 LOCK_LIMIT_S = 5.0
 IDLE_IN_TRANSACTION_LIMIT_S = 30.0
 CLOSE_LIMIT_S = 5.0
@@ -61,7 +63,7 @@ class Database:
                 max_size=self._pool_size,
                 max_inactive_connection_lifetime=300.0,
                 timeout=CONNECT_LIMIT_S,
-                command_timeout=STATEMENT_LIMIT_S,
+                command_timeout=STATEMENT_LIMIT_S + ANSWER_GRACE_S,
                 init=_set_codecs,
                 server_settings=self._server_settings(),
             )
@@ -108,7 +110,7 @@ class Database:
                 except BaseException:
                     await _roll_back(connection, transaction)
                     raise
-            await _commit(transaction)
+            await _commit(connection, transaction)
 
     async def repeat(self, work: Callable[[Connection], Awaitable[T]], *, within_s: float = REPEAT_LIMIT_S) -> T:
         """Run `work` in a transaction, again and again while the outcome is not definite, up to `within_s`.
@@ -156,7 +158,7 @@ class Database:
             return await asyncpg.connect(
                 self._dsn,
                 timeout=CONNECT_LIMIT_S,
-                command_timeout=STATEMENT_LIMIT_S,
+                command_timeout=STATEMENT_LIMIT_S + ANSWER_GRACE_S,
                 server_settings=self._server_settings(),
             )
 
@@ -181,6 +183,11 @@ class Database:
             connection = await self._pool.acquire(timeout=CONNECT_LIMIT_S)
         try:
             yield connection
+        except (Retryable, OutcomeUnknown):
+            # Its state is not to be trusted any more, and a new one costs two milliseconds.
+            with _forgiving():
+                connection.terminate()
+            raise
         finally:
             with _forgiving():
                 await self._pool.release(connection, timeout=CLOSE_LIMIT_S)
@@ -196,10 +203,12 @@ class Database:
         }
 
 
-async def _commit(transaction: Any) -> None:
+async def _commit(connection: Connection, transaction: Any) -> None:
+    if _is_gone(connection):
+        raise Retryable("the database connection was gone before the commit was sent")
     try:
         await transaction.commit()
-    except (TimeoutError, OSError, asyncpg.InterfaceError) as error:
+    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise OutcomeUnknown(f"the commit got no answer: {_words(error)}") from error
     except (
         asyncpg.PostgresConnectionError,
@@ -213,10 +222,16 @@ async def _commit(transaction: Any) -> None:
 
 
 async def _roll_back(connection: Connection, transaction: Any) -> None:
-    if connection.is_closed():
-        return
-    with _forgiving():
-        await transaction.rollback()
+    if not _is_gone(connection):
+        with _forgiving():
+            await transaction.rollback()
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True  # The pool has taken it back already, as it does when the socket closes.
 
 
 @contextmanager
@@ -228,6 +243,9 @@ def sorted_errors() -> Iterator[None]:
         raise Retryable(f"database: {_words(error)}") from error
     except (TimeoutError, OSError) as error:
         raise Retryable(f"the database does not answer: {_words(error)}") from error
+    except asyncpg.InternalClientError as error:
+        # A connection that breaks at an awkward moment confuses asyncpg's own state machine.
+        raise Retryable(f"the database connection is broken: {_words(error)}") from error
     except asyncpg.InterfaceError as error:
         if not _is_loss(error):
             raise
@@ -237,14 +255,16 @@ def sorted_errors() -> Iterator[None]:
 @contextmanager
 def _forgiving() -> Iterator[None]:
     # Tidying up after a connection that is already gone; the error that matters is on its way.
-    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    with suppress(
+        asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError
+    ):
         yield
 
 
 def _is_loss(error: asyncpg.InterfaceError) -> bool:
-    # asyncpg raises the same class for a closed connection and for a wrong argument; only the words differ.
+    # asyncpg raises the same class for a lost connection and for a wrong argument; only the words differ.
     text = str(error)
-    return not isinstance(error, ValueError) and "clos" in text
+    return not isinstance(error, ValueError) and ("clos" in text or "released back to the pool" in text)
 
 
 def _words(error: BaseException) -> str:

@@ -1,0 +1,311 @@
+"""The embedded server: killed, left behind, fought over, and in awkward places, it starts and loses nothing."""
+
+import asyncio
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from engine.errors import Retryable
+from storage.bots import Bots, NewBot, new_bot_id
+from storage.database import Connection, Database
+from storage.embedded import (
+    SOCKET_NAME,
+    SOCKET_PATH_BYTES_MAX,
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    _as_user,
+    _file_owner,
+    running_dsn,
+)
+from storage.journal import Journal, JournalBatch
+from storage.leases import Leases, bot_lease
+from storage.migrate import migrate
+from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
+from tests.storage.conftest import CONFIG, entries
+
+OWNER_PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from storage.embedded import EmbeddedPostgres
+async def main():
+    server = EmbeddedPostgres(Path(sys.argv[1]))
+    await server.start()
+    print(server.pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def initialised() -> Iterator[Path]:
+    """Make one stopped cluster that the tests copy: initdb is the slow part."""
+    home = Path(tempfile.mkdtemp(prefix="trellis-test-"))
+    asyncio.run(_start_and_stop(home))
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+async def server(initialised: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """Give a started server of the test's own, which it may kill."""
+    with _copy_of(initialised) as home:
+        one = EmbeddedPostgres(home)
+        await one.start()
+        try:
+            yield one
+        finally:
+            await one.stop()
+
+
+async def _start_and_stop(home: Path) -> None:
+    async with EmbeddedPostgres(home):
+        pass
+
+
+@contextmanager
+def _copy_of(initialised: Path, parent: Path | None = None) -> Iterator[Path]:
+    top = Path(tempfile.mkdtemp(prefix="trellis-test-"))
+    home = top if parent is None else top / parent
+    home.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", f"{initialised}/cluster", str(home)], check=True)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+async def _query(dsn: str, sql: str) -> object:
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_the_first_start_makes_a_database_that_only_we_can_reach(initialised: Path) -> None:
+    with _copy_of(initialised) as home:
+        async with EmbeddedPostgres(home) as server:
+            assert await _query(server.dsn, "SELECT current_database()") == "trellis"
+            assert await _query(server.dsn, "SHOW listen_addresses") == ""
+            assert await _query(server.dsn, "SHOW fsync") == "on"
+            assert running_dsn(home) == server.dsn
+            folder = home / "socket"
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            assert stat.S_IMODE((folder / SOCKET_NAME).stat().st_mode) == 0o700
+        assert running_dsn(home) is None
+
+
+async def test_starting_twice_and_stopping_twice_is_harmless(server: EmbeddedPostgres) -> None:
+    pid = server.pid
+    assert await server.start() == server.dsn
+    assert server.pid == pid
+    await server.stop()
+    await server.stop()
+    assert server.pid is None
+
+
+async def test_stopping_does_not_wait_for_open_transactions(server: EmbeddedPostgres) -> None:
+    async with Database(server.dsn, name="left open") as database:
+        with suppress(Retryable):
+            async with database.transaction() as connection:
+                await connection.execute("CREATE TABLE never (n int)")
+                await asyncio.wait_for(server.stop(), 10)
+    await server.start()
+    assert await _query(server.dsn, "SELECT to_regclass('never')") is None
+
+
+async def test_a_killed_server_starts_again_with_every_committed_row(server: EmbeddedPostgres) -> None:
+    async with Database(server.dsn) as database:
+        await database.rows("CREATE TABLE kept (n int)")
+        await database.rows("INSERT INTO kept SELECT generate_series(1, 1000)")
+        _kill(server)
+        # At once: the dead process is still a zombie, and its children still leave.
+        await server.start()
+        assert await database.value("SELECT count(*) FROM kept") == 1000
+
+
+async def test_five_kills_in_a_row_are_survived(server: EmbeddedPostgres) -> None:
+    for _ in range(5):
+        _kill(server)
+        await server.start()
+        assert await _query(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_server_that_dies_is_started_again_by_its_keeper(server: EmbeddedPostgres) -> None:
+    keeper = asyncio.create_task(server.keep_running(look_every_s=0.05))
+    try:
+        async with Database(server.dsn) as database:
+            _kill(server)
+            assert await database.value("SELECT 42", within_s=20) == 42
+    finally:
+        keeper.cancel()
+
+
+async def test_a_journal_goes_on_through_kills_of_the_server(server: EmbeddedPostgres) -> None:
+    keeper = asyncio.create_task(server.keep_running(look_every_s=0.05))
+    try:
+        async with Database(server.dsn) as database:
+            await migrate(database)
+            await seed(database)
+            bot = new_bot_id()
+            await Bots(database).create(NewBot(bot, OPERATOR, PAPER_ACCOUNT, "grid", CONFIG), "test")
+            lease = await Leases(database).acquire(bot_lease(bot), "holder", 600_000)
+            assert lease is not None
+            for last in range(10, 310, 10):
+                if last % 100 == 50:
+                    _kill(server)
+                batch = JournalBatch(entries(last - 9, last))
+                await Journal(database).append_batch(bot, lease.epoch, batch, within_s=20)
+            assert (await Journal(database).load(bot)).tail == entries(1, 300)
+    finally:
+        keeper.cancel()
+
+
+async def test_two_programs_on_one_folder_do_not_fight(server: EmbeddedPostgres) -> None:
+    second = EmbeddedPostgres(server._home)
+    with pytest.raises(EmbeddedPostgresError, match=f"another Trellis program .process {os.getpid()}."):
+        await second.start()
+    await second.stop()
+    assert await _query(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_server_left_behind_by_a_killed_program_is_taken_over(initialised: Path) -> None:
+    with _copy_of(initialised) as home:
+        program = _start_owner_program(home)
+        assert program.stdout is not None
+        left_behind = int(program.stdout.readline())
+        with pytest.raises(EmbeddedPostgresError, match=f"process {program.pid}"):
+            await EmbeddedPostgres(home).start()
+
+        program.kill()
+        program.communicate()
+        assert psutil.pid_exists(left_behind)
+        async with EmbeddedPostgres(home) as server:
+            assert server.pid != left_behind
+            assert await _query(server.dsn, "SELECT 1") == 1
+            assert not _is_alive(left_behind)
+
+
+@pytest.mark.parametrize("kind", ["zombie", "stranger", "nobody"])
+async def test_a_stale_pid_file_does_not_stop_the_start(initialised: Path, kind: str) -> None:
+    stranger = _start_stranger("0" if kind == "zombie" else "60")
+    try:
+        if kind == "nobody":
+            stranger.kill()
+            stranger.wait()
+        elif kind == "zombie":
+            _until(lambda: psutil.Process(stranger.pid).status() == psutil.STATUS_ZOMBIE)
+        with _copy_of(initialised) as home:
+            (home / "cluster" / "postmaster.pid").write_text(
+                f"{stranger.pid}\n{home / 'cluster'}\n1\n5432\n{home / 'socket'}\n\n\nready\n"
+            )
+            async with EmbeddedPostgres(home) as server:
+                assert await _query(server.dsn, "SELECT 1") == 1
+        if kind == "stranger":
+            assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+async def test_a_stale_socket_does_not_stop_the_start(server: EmbeddedPostgres) -> None:
+    socket = server._home / "socket" / SOCKET_NAME
+    _kill(server)
+    assert socket.exists()
+    await server.start()
+    assert await _query(server.dsn, "SELECT 1") == 1
+
+
+async def test_a_folder_with_a_very_long_name_works(initialised: Path) -> None:
+    deep = Path("/".join(["a-folder-with-a-rather-long-name"] * 5))
+    with _copy_of(initialised, deep) as home:
+        assert len(str(home / "socket" / SOCKET_NAME)) > SOCKET_PATH_BYTES_MAX
+        async with EmbeddedPostgres(home) as server:
+            assert await _query(server.dsn, "SELECT 1") == 1
+            assert running_dsn(home) == server.dsn
+
+
+async def test_a_folder_with_a_strange_name_works(initialised: Path) -> None:
+    with _copy_of(initialised, Path("mit Leerzeichen & ü?%20#")) as home:
+        async with EmbeddedPostgres(home) as server:
+            assert await _query(server.dsn, "SELECT 1") == 1
+
+
+async def test_an_interrupted_first_start_leaves_nothing_half_done(initialised: Path) -> None:
+    with _copy_of(initialised) as home:
+        (home / "cluster").rename(home / "cluster.new")
+        (home / "cluster.new" / "PG_VERSION").unlink()
+        async with EmbeddedPostgres(home) as server:
+            assert await _query(server.dsn, "SELECT 1") == 1
+        assert not (home / "cluster.new").exists()
+
+
+async def test_files_of_another_version_are_refused_in_clear_words(initialised: Path) -> None:
+    with _copy_of(initialised) as home:
+        (home / "cluster" / "PG_VERSION").write_text("12\n")
+        with pytest.raises(EmbeddedPostgresError, match="written by PostgreSQL 12"):
+            await EmbeddedPostgres(home).start()
+
+
+async def test_a_failed_start_shows_the_servers_own_words_and_frees_the_folder(initialised: Path) -> None:
+    with _copy_of(initialised) as home:
+        settings = home / "cluster" / "postgresql.conf"
+        kept = settings.read_text()
+        settings.write_text(kept + "nonsense = 1\n")
+        with pytest.raises(EmbeddedPostgresError, match="nonsense"):
+            await EmbeddedPostgres(home).start()
+        settings.write_text(kept)
+        await _start_and_stop(home)
+
+
+async def test_an_interrupt_from_the_terminal_does_not_reach_the_server(server: EmbeddedPostgres) -> None:
+    assert server.pid is not None
+    assert os.getsid(server.pid) != os.getsid(0)
+
+
+async def test_statements_do_not_reach_the_servers_log(server: EmbeddedPostgres) -> None:
+    async def wrong(connection: Connection) -> None:
+        await connection.execute("SELECT 'hunter2', no_such_column")
+
+    async with Database(server.dsn) as database:
+        with pytest.raises(asyncpg.UndefinedColumnError):
+            await database.repeat(wrong)
+    assert "hunter2" not in (server._home / "postgres.log").read_text()
+
+
+def _start_owner_program(home: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", OWNER_PROGRAM, str(home)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _start_stranger(seconds: str) -> subprocess.Popen[bytes]:
+    # The process belongs to the server's own account: only then can PostgreSQL mistake it for a server.
+    return subprocess.Popen(["sleep", seconds], **_as_user(_file_owner()))
+
+
+def _kill(server: EmbeddedPostgres) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+
+
+def _is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
