@@ -9,8 +9,9 @@ from functools import cached_property
 
 import msgspec
 
-from adapters.exchanges.paper.events import SIZE_SCALE
 from engine.trading.instrument import Instrument, Market
+
+from .events import SIZE_SCALE
 
 
 class Listing(msgspec.Struct, frozen=True, dict=True):
@@ -21,12 +22,8 @@ class Listing(msgspec.Struct, frozen=True, dict=True):
     """Spot: the finest amount of the quote coin that a market order may name."""
     max_amount: Decimal
     """Spot: the largest value of one order, in the quote coin."""
-    price_limit_ratio: Decimal
-    """How far beyond the last (linear: mark) price a limit order may reach on its aggressive side."""
     maintenance_rate: Decimal = Decimal(0)
     """Linear: maintenance margin as a fraction of the position's value at entry."""
-    default_funding_rate: Decimal = Decimal(0)
-    """Linear: the rate of one interval when the feed tells none."""
 
     @property
     def key(self) -> tuple[Market, str]:
@@ -59,7 +56,6 @@ def _spot(symbol: str, tick: str, lot: str, least: str, most: str, amount: str) 
         instrument=instrument,
         quote_precision=Decimal("0.0000001"),
         max_amount=Decimal(amount),
-        price_limit_ratio=Decimal("0.05"),
     )
 
 
@@ -85,9 +81,7 @@ def _linear(
         instrument=instrument,
         quote_precision=Decimal("0.0000001"),
         max_amount=Decimal(0),
-        price_limit_ratio=Decimal("0.05"),
         maintenance_rate=Decimal(maintenance),
-        default_funding_rate=Decimal("0.0001"),
     )
 
 

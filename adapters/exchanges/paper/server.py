@@ -1,0 +1,225 @@
+"""The PaperVenue as one object: the core, its feeds and its doors on one address. Start it, stop it, drill it.
+
+It assembles and owns life and death; what is decided is decided in `venue` and what is said in the doors.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from engine.trading.instrument import FeeRates, Instrument, Market
+
+from .admin import Admin
+from .catalogue import LISTINGS, Listing
+from .faults import Faults
+from .feeds.base import Feed
+from .limits import Limits, RateLimiter
+from .market import MarketState
+from .model import Account
+from .operations import OrderOperations
+from .private_rest import PrivateRest, ip_guard, no_such_path
+from .private_stream import PrivateStream
+from .public_rest import market_routes
+from .public_stream import PublicStream
+from .queries import Queries
+from .rows import Rows
+from .sessions import KeyRing
+from .settings import Settings
+from .trade_stream import TradeStream
+from .venue import Venue
+
+ANSWER_DELAY_S = 0.005
+"""Answers on the private and trade sockets are held back this long. pybit sends before it registers its callback
+and drops, or dies of, an answer that is faster than that. Zero for benchmarks and clients that listen first."""
+
+FUNDING_LOOK_S = 1.0
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the venue listens."""
+
+    host: str
+    port: int
+
+    @property
+    def http(self) -> str:
+        """Give the base address for HTTP."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        """Give the base address for WebSockets."""
+        return f"ws://{self.host}:{self.port}"
+
+
+class PaperVenue:
+    """A Bybit-V5-compatible venue with paper money.
+
+    With a `state_dir` it survives the death of its process: every acknowledged order, execution, balance and link
+    id is there again. Without one it forgets everything when it goes.
+    """
+
+    def __init__(
+        self,
+        listings: Iterable[Listing] = LISTINGS,
+        feeds: Sequence[Feed] = (),
+        state_dir: Path | None = None,
+        limits: Limits | None = None,
+        answer_delay_s: float = ANSWER_DELAY_S,
+    ) -> None:
+        self.core = Venue(listings, state_dir)
+        self.feeds = tuple(feeds)
+        self.core.board.feed_name = "; ".join(feed.name for feed in self.feeds)
+        self.limiter = RateLimiter(limits or Limits())
+        rows = Rows(self.core.listings, self.core.clearing, self.core.board)
+        keys = KeyRing(self.core.records.by_key)
+        operations = OrderOperations(self.core, self.limiter)
+        self.public_stream = PublicStream(self.core.board, self.core.now_ms)
+        self.private_stream = PrivateStream(self.core, rows, keys, answer_delay_s)
+        self.trade_stream = TradeStream(self.core, operations, keys, answer_delay_s)
+        rest = PrivateRest(
+            self.core,
+            operations,
+            Queries(self.core, rows),
+            Settings(self.core, self.private_stream),
+            keys,
+            self.limiter,
+        )
+        admin = Admin(self.core, rows, self.drop_sockets, self._restart_soon)
+        self.core.market_listeners.append(self.public_stream.publish)
+        self.core.liquidation_listeners.append(self.public_stream.publish_liquidation)
+        self._routes = [
+            *market_routes(self.core.board, self.core.now_ms),
+            *self.public_stream.routes(),
+            *self.private_stream.routes(),
+            *self.trade_stream.routes(),
+            *rest.routes(),
+            *admin.routes(),
+            web.route("*", "/{path:.*}", no_such_path),
+        ]
+        self._runner: web.AppRunner | None = None
+        self._address: Address | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._restarting: asyncio.Task[None] | None = None
+
+    @property
+    def faults(self) -> Faults:
+        """Give the switchboard of faults."""
+        return self.core.faults
+
+    @property
+    def address(self) -> Address:
+        """Give the address it listens, or listened last, on."""
+        if self._address is None:
+            raise RuntimeError("the venue has not been started")
+        return self._address
+
+    def on_market(self, instrument: Instrument, event: object) -> None:
+        """Take in a market event, as a feed does."""
+        self.core.on_market(instrument, event)  # type: ignore[arg-type]
+
+    def market(self, instrument: Instrument) -> MarketState:
+        """Give the state of a market."""
+        return self.core.board.of(instrument)
+
+    def create_account(
+        self,
+        key: str,
+        secret: str,
+        balances: Mapping[str, str | Decimal] | None = None,
+        fees: Mapping[Market, FeeRates] | None = None,
+        name: str = "",
+    ) -> Account:
+        """Open an account."""
+        return self.core.create_account(key, secret, balances, fees, name)
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> Address:
+        """Seed the past, open the doors, then let the feeds run; port 0 picks a free one."""
+        for feed in self.feeds:
+            await self._seed(feed)
+        await self._listen(host, port)
+        start_ms = self.core.now_ms()
+        self._tasks = [
+            asyncio.create_task(feed.run(self.core.on_market, start_ms), name=f"feed {feed.name}")
+            for feed in self.feeds
+        ]
+        self._tasks.append(asyncio.create_task(self._watch_funding(), name="funding"))
+        return self.address
+
+    async def stop(self) -> None:
+        """Stop the feeds, close the doors and the journal."""
+        tasks = [*self._tasks, *([self._restarting] if self._restarting is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks, self._restarting = [], None
+        await self._hang_up()
+        self.core.close()
+
+    async def restart(self, away_s: float = 0.0) -> None:
+        """Fault: close every door and socket without a word, come back on the same address after a while.
+
+        Accounts and orders stay; the market goes on meanwhile, so orders may fill while nobody can hear it.
+        """
+        address = self.address
+        self.drop_sockets("all")
+        await self._hang_up()
+        await asyncio.sleep(away_s)
+        await self._listen(address.host, address.port)
+
+    async def _restart_soon(self, away_s: float) -> None:
+        # Asked over HTTP: the answer leaves first, the doors close a moment later.
+        async def restart() -> None:
+            await asyncio.sleep(0.05)
+            await self.restart(away_s)
+
+        self._restarting = asyncio.create_task(restart())
+
+    def drop_sockets(self, which: str = "all") -> int:
+        """Fault: cut the `public`, `private` or `trade` sockets, or `all`; tell how many."""
+        doors = {
+            "public": self.public_stream.drop_clients,
+            "private": self.private_stream.door.drop_clients,
+            "trade": self.trade_stream.door.drop_clients,
+        }
+        return sum(drop() for name, drop in doors.items() if which in (name, "all"))
+
+    async def _seed(self, feed: Feed) -> None:
+        for listing in self.core.listings.values():
+            bars = await feed.history(listing.instrument, self.core.now_ms())
+            if bars:
+                self.core.board.of(listing.instrument).candles.seed(bars)
+
+    async def _listen(self, host: str, port: int) -> None:
+        app = web.Application(middlewares=[ip_guard(self.core, self.limiter)], client_max_size=2**20)
+        app.add_routes(self._routes)
+        # Idle sockets must not hold up a stop; politeness is done by the doors' own close.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port, reuse_address=True)
+        await site.start()
+        self._runner = runner
+        self._address = Address(host, runner.addresses[0][1])
+
+    async def _hang_up(self) -> None:
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        await asyncio.gather(
+            self.public_stream.close(), self.private_stream.door.close(), self.trade_stream.door.close()
+        )
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await runner.cleanup()
+
+    async def _watch_funding(self) -> None:
+        while True:
+            self.core.settle_due_funding()
+            await asyncio.sleep(FUNDING_LOOK_S)
