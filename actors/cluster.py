@@ -1,0 +1,160 @@
+"""Ray for this program: a local one of our own, or a cluster that is already there.
+
+It decides how Ray is started, under whose token, and that nothing of a local Ray is left behind. What runs on it
+is the supervisor's business.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from actors.home import Home
+from actors.settings import Settings
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "trellis"
+ATTEMPTS = 3
+STOP_LIMIT_S = 10.0
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Our messages are small; Ray's default would take a third of the machine's memory."""
+TEMP_PATH_BYTES_MAX = 40
+"""Ray appends about 65 bytes to its folder to name a socket, and a socket's name ends at 107."""
+
+
+class ClusterError(Exception):
+    """Ray cannot be started or joined; the message says why and what to do."""
+
+
+class Cluster:
+    """The Ray that this program runs on. `start` once, `stop` once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._home = Home(settings.home)
+        self._temp = _temp_dir(settings.home)
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether Ray is ours to stop."""
+        return self._settings.ray_address is None
+
+    async def start(self) -> None:
+        """Start or join. A local start that fails is tried again: a busy machine misses Ray's own time limit."""
+        self._set_environment()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await asyncio.to_thread(self._init)
+                return
+            except Exception as error:
+                await asyncio.to_thread(self._shut_down)
+                log.warning("ray.start_failed attempt=%s error=%s", attempt, error)
+                if not self.is_local or attempt == ATTEMPTS:
+                    raise ClusterError(self._explain(error)) from error
+
+    async def stop(self) -> None:
+        """Leave a cluster, or end every process of a local Ray. Twice is harmless."""
+        await asyncio.to_thread(self._shut_down)
+
+    # ------------------------------------------------------------------ Ray
+
+    def _set_environment(self) -> None:
+        # Ray reads these while it is imported, and hands them on to every process it starts.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = self._token()
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ["RAY_DEDUP_LOGS"] = "0"
+        # Ray would take the address from here even where we ask for a local start.
+        os.environ.pop("RAY_ADDRESS", None)
+
+    def _token(self) -> str:
+        given = self._settings.ray_auth_token
+        return given.value if given else self._home.token("ray")
+
+    def _init(self) -> None:
+        import ray
+
+        common: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "logging_level": logging.ERROR,
+            "log_to_driver": False,
+            "configure_logging": True,
+        }
+        if not self.is_local:
+            ray.init(address=self._settings.ray_address, **common)
+            return
+        _clear(self._temp)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(self._temp),
+            **common,
+        )
+
+    def _shut_down(self) -> None:
+        import ray
+
+        own = _processes(Path(ray.__file__).parent) if self.is_local else []
+        ray.shutdown()
+        if self.is_local:
+            _end(own)
+            shutil.rmtree(self._temp, ignore_errors=True)
+
+    def _explain(self, error: Exception) -> str:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if not self.is_local:
+            return (
+                f"cannot join the Ray cluster at {self._settings.ray_address}: {reason}. "
+                "Check that `ray status` works there, that both sides run the same Ray and Python version, and "
+                "that RAY_AUTH_TOKEN is the cluster's"
+            )
+        return (
+            f"Ray did not start after {ATTEMPTS} attempts: {reason}. Its own log is in "
+            f"{self._temp}/session_latest/logs. On a busy machine wait a moment and start again"
+        )
+
+
+def _temp_dir(home: Path) -> Path:
+    """Choose Ray's folder: in our home, unless that is too long for the sockets inside."""
+    inside = home / "ray"
+    if len(os.fsencode(inside)) <= TEMP_PATH_BYTES_MAX:
+        return inside
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
+    return Path(tempfile.gettempdir()) / f"trellis-ray-{os.geteuid()}-{digest}"
+
+
+def _clear(folder: Path) -> None:
+    """Empty the folder of what a killed program left; only one program runs on a home, so nobody uses it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+
+
+def _processes(package: Path) -> list[psutil.Process]:
+    """List the servers that Ray has started from its package as our children, and all that they have started."""
+    found = []
+    for child in psutil.Process().children():
+        try:
+            if any(part.startswith(str(package)) for part in child.cmdline()[:3]):
+                found += [child, *child.children(recursive=True)]
+        except psutil.Error:
+            continue
+    return found
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    _, left = psutil.wait_procs(processes, timeout=STOP_LIMIT_S / 2)
+    for process in left:
+        log.warning("ray.left_behind pid=%s", process.pid)
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=STOP_LIMIT_S / 2)
