@@ -27,6 +27,12 @@ class BookSide:
             return None
         return self._ascending[-1 if self._is_bid else 0]
 
+    def worst(self) -> int | None:
+        """Give the price farthest from the other side, or None when the side is empty."""
+        if not self._ascending:
+            return None
+        return self._ascending[0 if self._is_bid else -1]
+
     def size_at(self, ticks: int) -> int:
         """Give the size resting at a price, 0 if none."""
         return self._sizes.get(ticks, 0)

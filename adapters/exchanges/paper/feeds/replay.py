@@ -1,22 +1,18 @@
 """Plays recordings in a loop, at any speed, in market time that starts now.
 
-At the seam of a loop time goes on and the book starts again from a snapshot. "As fast as it goes" plays bounded
-bursts and lets the event loop breathe between them, so that the venue keeps answering.
+At the seam of a loop time goes on and the book starts again from a snapshot. A past for the bars comes from the
+recording itself, or from a file of candles.
 """
 
-import asyncio
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 
 from engine.trading.instrument import Instrument
 
 from ..candles import Bar
-from ..events import MarketEvent
 from .base import MarketSink
+from .pacing import TimedEvent, pace_name, play
 from .recording import Recording
-
-BURST_EVENTS = 200
-"""Events between two breaths of the event loop: about 2 ms with matching, so answers stay prompt."""
 
 HISTORY_MINUTES = 7 * 1440
 """How long the loop is said to have been playing already: previews look back a week."""
@@ -37,15 +33,12 @@ class ReplayFeed:
         self._recordings = dict(recordings)
         self._speed = speed
         self._loops = loops
-        self.played = 0
-        """Events handed over so far."""
 
     @property
     def name(self) -> str:
         """Name the recordings and the speed."""
         names = ", ".join(recording.name for recording in self._recordings.values())
-        pace = "as fast as it goes" if self._speed is None else f"at {self._speed:g}x"
-        return f"replay: {names} {pace}"
+        return f"replay: {names} {pace_name(self._speed)}"
 
     async def history(self, instrument: Instrument, until_ms: int) -> Sequence[Bar]:
         """Give a week of minutes, as if the loop had been playing all along."""
@@ -54,49 +47,19 @@ class ReplayFeed:
 
     async def run(self, sink: MarketSink, start_ms: int) -> None:
         """Play until cancelled, or until every recording was played `loops` times."""
-        if self._speed is None:
-            await self._run_bursts(sink, start_ms)
-        else:
-            await self._run_paced(sink, start_ms, self._speed)
+        await play(self._merged(start_ms), sink, start_ms, self._speed)
 
-    async def _run_bursts(self, sink: MarketSink, start_ms: int) -> None:
-        left = BURST_EVENTS
-        for _, _, instrument, event in self._merged(start_ms):
-            sink(instrument, event)
-            self.played += 1
-            left -= 1
-            if not left:
-                left = BURST_EVENTS
-                await asyncio.sleep(0)
-
-    async def _run_paced(self, sink: MarketSink, start_ms: int, speed: float) -> None:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        left = BURST_EVENTS
-        for at_ms, _, instrument, event in self._merged(start_ms):
-            wait = began + (at_ms - start_ms) / 1000 / speed - clock()
-            # Below a millisecond the loop's timers are not worth their cost: such events go together.
-            if wait > 0.001:
-                await asyncio.sleep(wait)
-                left = BURST_EVENTS
-            elif not left:
-                await asyncio.sleep(0)
-                left = BURST_EVENTS
-            sink(instrument, event)
-            self.played += 1
-            left -= 1
-
-    def _merged(self, start_ms: int) -> Iterator[tuple[int, int, Instrument, MarketEvent]]:
+    def _merged(self, start_ms: int) -> Iterator[TimedEvent]:
         tapes = [
             self._looped(order, instrument, recording, start_ms)
             for order, (instrument, recording) in enumerate(self._recordings.items())
         ]
-        # The second field decides between events of the same millisecond, so instruments are never compared.
+        # The order decides between events of the same millisecond, so instruments are never compared.
         return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes, key=lambda item: item[:2])
 
     def _looped(
         self, order: int, instrument: Instrument, recording: Recording, start_ms: int
-    ) -> Iterator[tuple[int, int, Instrument, MarketEvent]]:
+    ) -> Iterator[TimedEvent]:
         turn = 0
         while self._loops is None or turn < self._loops:
             if turn and not recording.starts_with_book():
