@@ -1,0 +1,268 @@
+"""What an account at any exchange behind ccxt can be asked: its orders, executions, balances, position and fees.
+
+Lists are paged to their end, and "there is no such order" is said only when it can no longer become false.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from adapters.exchanges.ccxt_unified.client import CcxtClient
+from adapters.exchanges.ccxt_unified.convert import Listed, Unified, link_id_of, read_order, read_trade, units
+from adapters.exchanges.ccxt_unified.errors import translate
+from adapters.exchanges.ccxt_unified.profiles import to_venue_id
+from adapters.exchanges.routing import local_now_ms
+from engine.errors import Rejected, RejectReason, Retryable
+from engine.ids import ExecutionId, Instant, LinkId
+from engine.ports import KeyPermissions
+from engine.trading.instrument import FeeRates, Instrument, Market
+from engine.trading.market import Balance, Position
+from engine.trading.orders import Execution, FundingCharged, OrderReport
+
+_TRADES_PER_PAGE = 100
+_PAGES_MAX = 100
+_KNOWN_MAX = 50_000
+
+
+class CcxtAccount:
+    """Asks about one account. Raises `Retryable` or `Rejected`; a command may raise `OutcomeUnknown`."""
+
+    def __init__(self, client: CcxtClient, settle_ms: int) -> None:
+        self._client = client
+        self._profile = client.profile
+        self._settle_ms = settle_ms
+        self._began_ms = int(local_now_ms())
+        # The exchange's order ids with our own and the quantity: most executions name only the former.
+        self._known: dict[str, tuple[LinkId | None, int]] = {}
+
+    async def call(self, method: str, *arguments: Any, command: bool = False, **more: Any) -> Any:
+        """Call ccxt; raise only our three."""
+        exchange = await self._client.exchange()
+        try:
+            return await getattr(exchange, method)(*arguments, **more)
+        except Exception as error:
+            raise translate(error, command=command) from error
+
+    def remember(self, venue_id: str, link_id: LinkId | None, lots: int) -> None:
+        """Note whose order this is; None for one of others."""
+        if len(self._known) >= _KNOWN_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[venue_id] = (link_id, lots)
+
+    # ------------------------------------------------------------------ orders
+
+    async def open_orders(self, listed: Listed, link_prefix: str) -> list[OrderReport]:
+        """List the open orders whose link id starts with `link_prefix`."""
+        rows = await self.call("fetch_open_orders", listed.symbol)
+        reports = {report.link_id: report for row in rows if (report := self.read(listed, row)) is not None}
+        return [
+            report
+            for report in reports.values()
+            if report.link_id.startswith(link_prefix) and not report.status.is_final
+        ]
+
+    async def find_order(self, listed: Listed, link_id: LinkId, sent_ms: int | None) -> OrderReport | None:
+        """Look an order up; None is definite, and said only after the order could no longer arrive."""
+        definite_ms = (sent_ms or self._began_ms) + self._settle_ms
+        pause_s = 0.25
+        while True:
+            asked_ms = int(local_now_ms())
+            report = await self._find(listed, link_id)
+            if report is not None:
+                return report
+            if asked_ms > definite_ms:
+                return None
+            await asyncio.sleep(min(pause_s, (definite_ms - asked_ms) / 1000 + 0.01))
+            pause_s *= 2
+
+    def read(self, listed: Listed, row: Unified) -> OrderReport | None:
+        """Read an order if it is one that a program of ours may have named."""
+        link_id = link_id_of(self._profile, row)
+        if link_id is None or row.get("amount") is None:
+            return None
+        try:
+            report = read_order(listed, self._profile, row)
+        except (ValueError, ArithmeticError):
+            return None  # Off today's grid: not placed by us.
+        self.remember(report.venue_id, report.link_id, report.lots)
+        return report
+
+    async def _find(self, listed: Listed, link_id: LinkId) -> OrderReport | None:
+        venue_text = to_venue_id(self._profile, link_id)
+        if self._profile.finds_by_link_id:
+            try:
+                rows = [await self.call("fetch_order", "", listed.symbol, {"clientOrderId": venue_text})]
+            except Rejected as error:
+                if error.reason is not RejectReason.NOT_FOUND:
+                    raise
+                return None
+        else:
+            rows = []
+            # In this order: an order that closes between two questions is seen by the later one.
+            for method in ("fetch_open_orders", "fetch_canceled_and_closed_orders"):
+                rows += await self.call(method, listed.symbol, None, None, {self._profile.list_filter: venue_text})
+        for row in rows:
+            report = self.read(listed, row)
+            if report is not None and report.link_id == link_id:
+                return report
+        return None
+
+    # ------------------------------------------------------------------ executions
+
+    async def executions(
+        self, listed: Listed, link_prefix: str, since_ms: Instant
+    ) -> list[Execution | FundingCharged]:
+        """Page every execution since `since_ms`, oldest first, and every funding payment."""
+        facts: dict[str, Execution | FundingCharged] = {}
+        for trade in await self._trades(listed, since_ms):
+            fact = await self.read_trade(listed, trade)
+            if fact is not None and fact.at_ms >= since_ms and fact.link_id.startswith(link_prefix):
+                facts[fact.exec_id] = fact
+        if listed.instrument.market is Market.LINEAR:
+            for row in await self.call("fetch_funding_history", listed.symbol, since_ms, _TRADES_PER_PAGE):
+                amount = self._profile.funding_sign * units(row["amount"])
+                at_ms = Instant(int(row["timestamp"]))
+                if at_ms >= since_ms:
+                    facts[row["id"]] = FundingCharged(ExecutionId(str(row["id"])), amount, at_ms)
+        return sorted(facts.values(), key=lambda fact: fact.at_ms)
+
+    async def read_trade(self, listed: Listed, trade: Unified) -> Execution | None:
+        """Read an execution if the order is ours; asks the exchange whose it is where the trade does not tell."""
+        venue_id = str(trade["order"])
+        if venue_id not in self._known:
+            await self._ask_whose(listed, trade, venue_id)
+        link_id, lots = self._known[venue_id]
+        return None if link_id is None else read_trade(listed, trade, link_id, lots)
+
+    async def _trades(self, listed: Listed, since_ms: Instant) -> Sequence[Unified]:
+        paging = {"paginate": True, "paginationCalls": _PAGES_MAX} if self._profile.pages_trades else {}
+        rows = await self.call("fetch_my_trades", listed.symbol, since_ms, _TRADES_PER_PAGE, paging)
+        if not paging and len(rows) >= _TRADES_PER_PAGE:
+            # Without paging a full page may hide more. A wrong list would make wrong P/L.
+            rows = await self._trades_forward(listed, since_ms)
+        return sorted(rows, key=lambda row: int(row["timestamp"]))
+
+    async def _trades_forward(self, listed: Listed, since_ms: int) -> Sequence[Unified]:
+        found: dict[str, Unified] = {}
+        for _ in range(_PAGES_MAX):
+            rows = await self.call("fetch_my_trades", listed.symbol, since_ms, _TRADES_PER_PAGE)
+            new = [row for row in rows if row["id"] not in found]
+            found |= {row["id"]: row for row in new}
+            if not new or len(rows) < _TRADES_PER_PAGE:
+                return list(found.values())
+            since_ms = max(int(row["timestamp"]) for row in rows)
+        raise Retryable("the list of executions does not end")
+
+    async def _ask_whose(self, listed: Listed, trade: Unified, venue_id: str) -> None:
+        link_id = link_id_of(self._profile, trade)
+        if link_id is not None and (lots := _order_lots(listed, trade)) is not None:
+            self.remember(venue_id, link_id, lots)
+            return
+        try:
+            order = await self._order_by_venue_id(listed, venue_id)
+        except Rejected as error:
+            if error.reason is not RejectReason.NOT_FOUND:
+                raise
+            order = None
+        if order is None or self.read(listed, order) is None:
+            self.remember(venue_id, None, 0)
+
+    async def _order_by_venue_id(self, listed: Listed, venue_id: str) -> Unified | None:
+        if self._profile.finds_by_link_id:
+            order: Unified = await self.call("fetch_order", venue_id, listed.symbol)
+            return order
+        for method in ("fetch_open_orders", "fetch_canceled_and_closed_orders"):
+            rows = await self.call(method, listed.symbol, None, None, {"orderId": venue_id})
+            for row in rows:
+                if str(row["id"]) == venue_id:
+                    found: Unified = row
+                    return found
+        return None
+
+    # ------------------------------------------------------------------ the account
+
+    async def fee_rates(self, listed: Listed) -> FeeRates:
+        """Give the account's rates on one instrument."""
+        fees = await self.call("fetch_trading_fee", listed.symbol)
+        return FeeRates(Decimal(fees["maker"]), Decimal(fees["taker"]))
+
+    async def balances(self) -> dict[str, Balance]:
+        """Give every non-zero holding."""
+        rows = await self.call("fetch_balance")
+        return {
+            asset: Balance(asset, total, max(0, units(rows["free"].get(asset) or "0")))
+            for asset, amount in rows["total"].items()
+            if amount and (total := units(amount))
+        }
+
+    async def position(self, listed: Listed) -> Position:
+        """Give the one-way position in a linear instrument."""
+        rows = await self.call("fetch_positions", [listed.symbol])
+        for row in rows:
+            contracts = Decimal(row.get("contracts") or "0")
+            if row["symbol"] == listed.symbol and contracts:
+                lots = listed.instrument.lots(contracts * listed.contract_base)
+                liquidation = row.get("liquidationPrice")
+                return Position(
+                    lots=-lots if row["side"] == "short" else lots,
+                    entry_price=Decimal(row.get("entryPrice") or "0"),
+                    leverage=Decimal(row.get("leverage") or "1"),
+                    liquidation_price=Decimal(liquidation) if liquidation else None,
+                )
+        return Position(lots=0, entry_price=Decimal(0), leverage=Decimal(1))
+
+    async def prepare(self, listed: Listed, leverage: int) -> None:
+        """Bring a linear instrument to one-way mode and `leverage`."""
+        if listed.instrument.market is not Market.LINEAR:
+            return
+        for method, value in (("set_position_mode", False), ("set_leverage", leverage)):
+            try:
+                await self.call(method, value, listed.symbol, command=True)
+            except Rejected as error:
+                if not _says_unchanged(str(error)):
+                    raise
+
+    async def permissions(self, instrument: Instrument | None = None) -> KeyPermissions:
+        """Tell what the key may do, where the exchange tells; `Rejected` says that it does not."""
+        if self._profile.exchange == "bybit":
+            told = (await self.call("privateGetV5UserQueryApi"))["result"]
+            rights = told.get("permissions") or {}
+            writes = str(told.get("readOnly") or "0") == "0"
+            return KeyPermissions(
+                can_trade_spot=writes and "SpotTrade" in rights.get("Spot", []),
+                can_trade_linear=writes and "Order" in rights.get("ContractTrade", []),
+                can_withdraw="Withdraw" in rights.get("Wallet", []),
+                read_only=not writes,
+                bound_to_ip=any(address not in ("", "*") for address in told.get("ips") or []),
+                expires_at_ms=None,
+            )
+        if self._profile.exchange == "binance":
+            told = await self.call("sapiGetAccountApiRestrictions")
+            return KeyPermissions(
+                can_trade_spot=_yes(told, "enableSpotAndMarginTrading"),
+                can_trade_linear=_yes(told, "enableFutures"),
+                can_withdraw=_yes(told, "enableWithdrawals"),
+                read_only=not (_yes(told, "enableSpotAndMarginTrading") or _yes(told, "enableFutures")),
+                bound_to_ip=_yes(told, "ipRestrict"),
+                expires_at_ms=None,
+            )
+        raise Rejected(
+            RejectReason.OTHER,
+            f"{self._profile.exchange} does not tell what a key may do: check by hand that it cannot withdraw",
+            "NotSupported",
+        )
+
+
+def _order_lots(listed: Listed, trade: Unified) -> int | None:
+    amount = (trade.get("info") or {}).get("orderQty")
+    return listed.lots(amount) if amount else None
+
+
+def _says_unchanged(text: str) -> bool:
+    words = text.lower()
+    return any(hint in words for hint in ("not modified", "no need to change", "unchanged", "110025", "110043"))
+
+
+def _yes(told: Unified, right: str) -> bool:
+    return str(told.get(right)).lower() == "true"

@@ -1,0 +1,103 @@
+"""How the exchanges behind ccxt differ, one row each. Everything else in this folder is the same for all of them.
+
+A gap is a row's own statement: what an exchange cannot do here is refused with a clear reason, never imitated.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from engine.errors import Rejected, RejectReason
+from engine.ids import LinkId
+from engine.trading.instrument import Market
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One exchange's peculiarities."""
+
+    exchange: str
+    """ccxt's own name for it."""
+    markets: frozenset[Market]
+    link_id_max: int = 36
+    """The longest order id of ours that it takes."""
+    letters_and_digits_only: bool = False
+    """It takes no separators in an order id, so ours are spelled out."""
+    market_buy: Mapping[str, str] | None = msgspec.field(default_factory=dict)
+    """What makes a spot market buy count in the base coin; None where nothing does."""
+    finds_by_link_id: bool = True
+    """`fetch_order` takes our id. Elsewhere the lists of open and closed orders are asked for it."""
+    list_filter: str = ""
+    """What those lists call our id."""
+    pages_trades: bool = True
+    """ccxt pages `fetch_my_trades`."""
+    funding_sign: int = -1
+    """-1 where a payment of ours is written as a negative amount, as ccxt means it."""
+    receive_window_ms: int = 10_000
+    """How long after its sending a request may still become an order."""
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+
+_BOTH = frozenset(Market)
+_SPOT_ONLY = frozenset({Market.SPOT})
+
+PROFILES: Mapping[str, Profile] = {
+    profile.exchange: profile
+    for profile in (
+        Profile(
+            exchange="binance",
+            markets=_BOTH,
+            options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchCurrencies": False},
+        ),
+        Profile(
+            exchange="okx",
+            markets=_BOTH,
+            link_id_max=32,
+            letters_and_digits_only=True,
+            market_buy={"tgtCcy": "base_ccy"},
+            options={"fetchMarkets": {"types": ["spot", "swap"]}},
+        ),
+        # KuCoin's futures are a second venue with its own balances; they need a port of their own.
+        Profile(exchange="kucoin", markets=_SPOT_ONLY, options={"fetchMarkets": {"types": ["spot"]}}),
+        Profile(
+            exchange="mexc",
+            markets=_SPOT_ONLY,  # Its futures API is closed to most keys.
+            link_id_max=32,
+            market_buy=None,
+            pages_trades=False,
+            receive_window_ms=5_000,
+            options={"fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}},
+        ),
+        # Bybit has a faster adapter of its own. This row proves the generic code against the PaperVenue.
+        Profile(
+            exchange="bybit",
+            markets=_BOTH,
+            finds_by_link_id=False,
+            list_filter="orderLinkId",
+            funding_sign=1,
+            receive_window_ms=5_000,
+            options={"fetchMarkets": {"types": ["spot", "linear"]}, "enableUnifiedAccount": True},
+        ),
+    )
+}
+
+_ESCAPES = {"Z": "ZZ", "-": "Zd", "_": "Zu"}
+_ESCAPED = re.compile("Z([Zdu])")
+_PLAIN = {"Z": "Z", "d": "-", "u": "_"}
+
+
+def to_venue_id(profile: Profile, link_id: str) -> str:
+    """Spell an order id, or the beginning of one, as the exchange takes it; `Rejected` if it cannot."""
+    if profile.letters_and_digits_only:
+        link_id = "".join(_ESCAPES.get(letter, letter) for letter in link_id)
+    if len(link_id) > profile.link_id_max:
+        raise Rejected(RejectReason.OTHER, f"{profile.exchange} takes order ids of {profile.link_id_max} at most")
+    return link_id
+
+
+def from_venue_id(profile: Profile, venue_text: str) -> LinkId:
+    """Read an order id back. The ids of other programs come out as something that is none of ours."""
+    if profile.letters_and_digits_only:
+        venue_text = _ESCAPED.sub(lambda match: _PLAIN[match[1]], venue_text)
+    return LinkId(venue_text)

@@ -1,0 +1,94 @@
+"""The private streams of any exchange behind ccxt.pro: orders and executions to the bots they belong to.
+
+ccxt replays nothing after a lost line and does not say when it is subscribed again, so each loss is followed by a
+gap notice a moment after the line was asked for anew.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from adapters.exchanges.background import Background
+from adapters.exchanges.ccxt_unified.account import CcxtAccount
+from adapters.exchanges.ccxt_unified.convert import Listed, Unified
+from adapters.exchanges.routing import Routes, local_now_ms
+from engine.errors import VenueError
+
+log = logging.getLogger(__name__)
+
+_GAP_AFTER_S = 1.0
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 15.0
+
+
+class PrivateStreams:
+    """Two loops per instrument, shared by its bots."""
+
+    def __init__(self, account: CcxtAccount, routes: Routes[None], background: Background) -> None:
+        self._account = account
+        self._routes = routes
+        self._background = background
+        self._watched: set[str] = set()
+        self._heard_s: float | None = None
+        self._failing: set[str] = set()
+        self._gap_due = False
+
+    @property
+    def silent_ms(self) -> int:
+        """Tell how long ago the last message arrived (or the streams were opened); -1 while one fails."""
+        if self._heard_s is None or self._failing:
+            return -1
+        return int((time.monotonic() - self._heard_s) * 1000)
+
+    def watch(self, listed: Listed) -> None:
+        """Follow one instrument's orders and executions."""
+        if listed.symbol in self._watched:
+            return
+        self._watched.add(listed.symbol)
+        self._heard_s = time.monotonic()
+        for method, handle in (("watch_orders", self._order), ("watch_my_trades", self._trade)):
+            self._background.start(self._follow(method, listed, handle), f"{method}.{listed.symbol}")
+
+    async def _follow(
+        self, method: str, listed: Listed, handle: Callable[[Listed, Unified], Awaitable[None]]
+    ) -> None:
+        name, failures = f"{method}.{listed.symbol}", 0
+        while True:
+            try:
+                rows = await self._account.call(method, listed.symbol)
+            except VenueError as error:
+                log.warning("ccxt.stream_failed name=%s error=%s", name, error)
+                failures += 1
+                self._failing.add(name)
+                await asyncio.sleep(min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)))
+                self._failing.discard(name)
+                self._gap_soon()
+                continue
+            failures = 0
+            self._heard_s = time.monotonic()
+            for row in rows:
+                try:
+                    await handle(listed, row)
+                except (VenueError, ValueError, KeyError, ArithmeticError) as error:
+                    log.error("ccxt.unreadable name=%s error=%s", name, error)
+                    self._gap_soon()
+
+    async def _order(self, listed: Listed, row: Unified) -> None:
+        report = self._account.read(listed, row)
+        if report is not None and (route := self._routes.of(report.link_id)) is not None:
+            await route.deliver(report, local_now_ms())
+
+    async def _trade(self, listed: Listed, row: Unified) -> None:
+        execution = await self._account.read_trade(listed, row)
+        if execution is not None and (route := self._routes.of(execution.link_id)) is not None:
+            await route.deliver(execution, local_now_ms())
+
+    def _gap_soon(self) -> None:
+        if not self._gap_due:
+            self._gap_due = True
+            self._background.start(self._tell_gap(), "gap")
+
+    async def _tell_gap(self) -> None:
+        await asyncio.sleep(_GAP_AFTER_S)
+        self._gap_due = False
+        self._routes.gap(self._background)
