@@ -30,9 +30,9 @@ SELECT bots.owner,
        coalesce(bots.config ->> 'symbol', '') AS symbol,
        count(*) AS bots,
        count(*) FILTER (WHERE bots.desired_state = 'running') AS bots_wanted_running,
-       coalesce(sum(days.trades), 0) AS trades,
+       coalesce(sum(days.trades), 0)::bigint AS trades,
        coalesce(sum(days.volume), 0) AS volume,
-       coalesce(sum(days.round_trips), 0) AS round_trips,
+       coalesce(sum(days.round_trips), 0)::bigint AS round_trips,
        coalesce(sum(days.grid_profit), 0) AS grid_profit,
        coalesce(sum(newest.total_profit), 0) AS total_profit
 FROM bots
