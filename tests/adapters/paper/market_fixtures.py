@@ -4,14 +4,13 @@ import asyncio
 import os
 import random
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import ccxt.async_support
-import ccxt.pro
 import pytest
 from aiohttp import web
 from pybit.unified_trading import HTTP, WebSocket
@@ -22,7 +21,7 @@ from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketEvent,
 from adapters.exchanges.paper.market import MarketBoard, MarketState
 from adapters.exchanges.paper.public_rest import market_routes
 from adapters.exchanges.paper.public_stream import PublicStream
-from engine.trading.instrument import Instrument, Market
+from engine.trading.instrument import Instrument
 
 SHARED = Path(os.environ.get("TRELLIS_SHARED", Path(__file__).parents[4] / "shared"))
 TICKS = SHARED / "data" / "ticks"
@@ -124,9 +123,11 @@ async def market_venue() -> AsyncIterator[MarketVenue]:
     app.add_routes(venue.stream.routes())
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    venue.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    listening = socket.create_server(("127.0.0.1", 0))
+    # Small buffers in the kernel, so that a client that does not read is felt soon.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    venue.port = listening.getsockname()[1]
+    await web.SockSite(runner, listening).start()
     venue.open_market(BTC_SPOT, 6_183_763)
     venue.open_market(BTC_LINEAR, 618_002)
     try:
@@ -169,8 +170,5 @@ def ccxt_config(venue: MarketVenue) -> dict[str, Any]:
 async def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait until something holds; fail after the limit."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is the client's, in its own thread
             await asyncio.sleep(0.01)
-
-
-__all__ = ["BTC_LINEAR", "BTC_SPOT", "Market", "MarketVenue", "ccxt", "market_venue", "pybit_http", "pybit_socket"]

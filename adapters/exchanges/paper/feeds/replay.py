@@ -11,6 +11,7 @@ from engine.trading.instrument import Instrument
 
 from ..candles import Bar
 from .base import MarketSink
+from .candle_csv import ending_at
 from .pacing import TimedEvent, pace_name, play
 from .recording import Recording
 
@@ -19,10 +20,17 @@ HISTORY_MINUTES = 7 * 1440
 
 
 class ReplayFeed:
-    """Plays one recording per instrument. `speed` is market seconds per second; None means as fast as it goes."""
+    """Plays one recording per instrument. `speed` is market seconds per second; None means as fast as it goes.
+
+    `candles` replaces the past of an instrument, moved in time so that it ends where the replay begins.
+    """
 
     def __init__(
-        self, recordings: Mapping[Instrument, Recording], speed: float | None = 1.0, loops: int | None = None
+        self,
+        recordings: Mapping[Instrument, Recording],
+        speed: float | None = 1.0,
+        loops: int | None = None,
+        candles: Mapping[Instrument, list[Bar]] | None = None,
     ) -> None:
         if not recordings:
             raise ValueError("a replay needs a recording")
@@ -33,6 +41,7 @@ class ReplayFeed:
         self._recordings = dict(recordings)
         self._speed = speed
         self._loops = loops
+        self._candles = dict(candles or {})
 
     @property
     def name(self) -> str:
@@ -41,7 +50,9 @@ class ReplayFeed:
         return f"replay: {names} {pace_name(self._speed)}"
 
     async def history(self, instrument: Instrument, until_ms: int) -> Sequence[Bar]:
-        """Give a week of minutes, as if the loop had been playing all along."""
+        """Give the candles it was given, else a week of minutes as if the loop had been playing all along."""
+        if instrument in self._candles:
+            return ending_at(self._candles[instrument], until_ms)
         recording = self._recordings.get(instrument)
         return [] if recording is None else recording.past_minutes(until_ms, HISTORY_MINUTES)
 
