@@ -64,12 +64,19 @@ class Bucket:
         self._closed_until = max(self._closed_until, until_s)
 
 
+class Ban:
+    """A host's ban of our address: it holds for all accounts that we use from here."""
+
+    def __init__(self) -> None:
+        self.until_s = 0.0
+
+
 class AccountLimits:
     """The buckets of one account (or of the public side of one venue), made on first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, ban: Ban | None = None) -> None:
         self._buckets: dict[Hashable, Bucket] = {}
-        self._halted_until = 0.0
+        self._ban = ban or Ban()
 
     def bucket(self, kind: Hashable, limit: int) -> Bucket:
         """Give the bucket of one kind of request, starting at the documented `limit`."""
@@ -80,19 +87,23 @@ class AccountLimits:
 
     def halt(self, until_s: float) -> None:
         """Stop every request until `until_s`: the venue has banned us, and each further one prolongs the ban."""
-        self._halted_until = max(self._halted_until, until_s)
+        self._ban.until_s = max(self._ban.until_s, until_s)
 
     def halted_s(self, now_s: float) -> float:
         """Tell how long the halt still lasts; 0 when there is none."""
-        return max(0.0, self._halted_until - now_s)
+        return max(0.0, self._ban.until_s - now_s)
 
 
 _shared: WeakValueDictionary[tuple[str, str], AccountLimits] = WeakValueDictionary()
+_bans: WeakValueDictionary[str, Ban] = WeakValueDictionary()
 
 
 def shared_limits(host: str, account: str) -> AccountLimits:
     """Give the limits of an account at a host: the same ones to everybody in this process."""
     limits = _shared.get((host, account))
     if limits is None:
-        limits = _shared[(host, account)] = AccountLimits()
+        ban = _bans.get(host)
+        if ban is None:
+            ban = _bans[host] = Ban()
+        limits = _shared[(host, account)] = AccountLimits(ban)
     return limits

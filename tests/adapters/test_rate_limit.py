@@ -68,6 +68,13 @@ def test_a_ban_halts_everything_until_it_ends() -> None:
     assert limits.halted_s(601.0) == 0.0
 
 
+def test_a_ban_concerns_every_account_at_that_host() -> None:
+    a, b, elsewhere = (shared_limits(*name) for name in (("http://v", "a"), ("http://v", "b"), ("http://w", "a")))
+    a.halt(10.0)
+    assert b.halted_s(0.0) == 10.0
+    assert elsewhere.halted_s(0.0) == 0.0
+
+
 def test_bots_of_one_account_share_their_buckets_and_other_accounts_do_not() -> None:
     mine = shared_limits("http://venue", "a")
     assert shared_limits("http://venue", "a") is mine

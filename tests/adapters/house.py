@@ -1,0 +1,198 @@
+"""A PaperVenue whose market moves only when a test says so, and a bot that remembers what it hears."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from adapters.exchanges.paper.catalogue import listings
+from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketTrade
+from adapters.exchanges.paper.limits import Limits
+from adapters.exchanges.paper.server import PaperVenue
+from adapters.secrets.keys import ApiKey
+from engine.ids import Instant, LinkId
+from engine.ports import MarketDataPort, TradingPort
+from engine.trading.instrument import Instrument, Market
+from engine.trading.orders import (
+    CancelOrder,
+    Execution,
+    OrderFact,
+    OrderKind,
+    OrderReport,
+    OrderStatus,
+    PlaceOrder,
+    Side,
+)
+
+F = TypeVar("F")
+PRICE = 60_000
+KEY = ApiKey("suite-key-0123456789", "suite-secret-0123456789")
+BALANCES = {"USDT": "10000000", "BTC": "100"}
+WAIT_S = 10.0
+_bots = itertools.count(1)
+
+
+class House:
+    """One venue, and the two ports of one adapter looking at it."""
+
+    def __init__(self, venue: PaperVenue) -> None:
+        self.venue = venue
+        self.market_data: MarketDataPort
+        self.trading: TradingPort
+
+    @property
+    def address(self) -> str:
+        """Give the venue's HTTP address."""
+        return self.venue.address.http
+
+    def listed(self, market: Market) -> Instrument:
+        """Give BTCUSDT as the venue itself lists it."""
+        return listings(["BTCUSDT"], market)[0].instrument
+
+    def open_market(self, instrument: Instrument) -> None:
+        """Put twenty levels on each side of the usual price."""
+        middle = instrument.ticks(str(PRICE))
+        bids = tuple((middle - step * 10, 5 * SIZE_SCALE) for step in range(1, 21))
+        asks = tuple((middle + step * 10, 5 * SIZE_SCALE) for step in range(1, 21))
+        self.venue.on_market(instrument, BookChange(now_ms(), True, bids, asks))
+        self.trade(instrument, middle, 1)
+
+    def trade(self, instrument: Instrument, ticks: int, size: int = 50 * SIZE_SCALE, buy: bool = False) -> None:
+        """Print a public trade; sellers hit the bids unless `buy`."""
+        self.venue.on_market(instrument, MarketTrade(now_ms(), ticks, size, buy))
+
+
+class Bot:
+    """What a bot's sink hears, with waiting for what must come."""
+
+    def __init__(self, house: House, instrument: Instrument) -> None:
+        self.house, self.instrument = house, instrument
+        self.prefix = f"tg-bot{next(_bots):05d}_"
+        self.facts: list[OrderFact] = []
+        self.gaps = 0
+        self._generation = itertools.count(1)
+
+    async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
+        """Remember a fact."""
+        assert abs(at_ms - now_ms()) < 5_000
+        self.facts.append(fact)
+
+    async def on_gap(self) -> None:
+        """Remember that something may have been missed."""
+        self.gaps += 1
+
+    def link_id(self) -> LinkId:
+        """Name the next order."""
+        return LinkId(f"{self.prefix}1_{next(self._generation)}_b")
+
+    def order(
+        self,
+        below: int = 1_000,
+        lots: int | None = None,
+        kind: OrderKind = OrderKind.LIMIT,
+        side: Side = Side.BUY,
+        link_id: LinkId | None = None,
+    ) -> PlaceOrder:
+        """Write an order `below` ticks away from the middle, to its own side."""
+        middle = self.instrument.ticks(str(PRICE))
+        ticks = middle - below if side is Side.BUY else middle + below
+        return PlaceOrder(
+            link_id or self.link_id(),
+            side,
+            kind,
+            0 if kind is OrderKind.MARKET else ticks,
+            lots or self.lots("0.01"),
+        )
+
+    def lots(self, quantity: str) -> int:
+        """Count lots of the base coin."""
+        return self.instrument.lots(quantity)
+
+    async def submit(self, *effects: PlaceOrder | CancelOrder) -> None:
+        """Send effects through the port."""
+        await self.house.trading.submit(self.instrument, effects)
+
+    async def rest(self, order: PlaceOrder) -> OrderReport:
+        """Place an order and wait until the venue reports it open."""
+        await self.submit(order)
+        return await self.report(order.link_id, OrderStatus.OPEN)
+
+    def of(self, link_id: LinkId, kind: type[F]) -> list[F]:
+        """List the facts of one kind about one order."""
+        return [fact for fact in self.facts if isinstance(fact, kind) and fact.link_id == link_id]  # type: ignore[attr-defined]
+
+    async def heard(self, link_id: LinkId, kind: type[F]) -> F:
+        """Wait for a fact about an order."""
+        await eventually(
+            lambda: bool(self.of(link_id, kind)), lambda: f"{kind.__name__} of {link_id}; heard {self.facts}"
+        )
+        return self.of(link_id, kind)[0]
+
+    async def report(self, link_id: LinkId, status: OrderStatus) -> OrderReport:
+        """Wait for a report with this status."""
+
+        def found() -> Sequence[OrderReport]:
+            return [report for report in self.of(link_id, OrderReport) if report.status is status]
+
+        await eventually(lambda: bool(found()), lambda: f"{status} of {link_id}; heard {self.facts}")
+        return found()[0]
+
+    async def executed(self, link_id: LinkId, lots: int) -> list[Execution]:
+        """Wait until executions of an order add up."""
+
+        def complete() -> bool:
+            return sum(execution.lots for execution in self.of(link_id, Execution)) == lots
+
+        await eventually(complete, lambda: f"{lots} lots of {link_id}; heard {self.facts}")
+        return self.of(link_id, Execution)
+
+    async def clear(self) -> None:
+        """Cancel whatever is still open."""
+        reports = await self.house.trading.open_orders(self.instrument, self.prefix)
+        await self.submit(*(CancelOrder(report.link_id) for report in reports))
+
+
+def now_ms() -> int:
+    """Read the clock."""
+    return time.time_ns() // 1_000_000
+
+
+async def eventually(condition: Callable[[], bool], what: str | Callable[[], str], wait_s: float = WAIT_S) -> None:
+    """Wait until something holds; fail, saying what was awaited, after the limit."""
+    deadline = time.monotonic() + wait_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {wait_s} s: {what if isinstance(what, str) else what()}")
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def open_house(limits: Limits | None = None, state_dir: Path | None = None) -> AsyncIterator[House]:
+    """Run a venue with two open BTCUSDT markets and one funded account."""
+    # Everything comes from 127.0.0.1: the limit per address would meet the tests together.
+    venue = PaperVenue(listings(["BTCUSDT", "ETHUSDT"]), (), state_dir, limits or Limits(ip_per_5s=0))
+    venue.create_account(KEY.key, KEY.secret, BALANCES)
+    await venue.start()
+    house = House(venue)
+    for market in Market:
+        house.open_market(house.listed(market))
+    try:
+        yield house
+    finally:
+        await venue.stop()
+
+
+@asynccontextmanager
+async def attached(house: House, instrument: Instrument) -> AsyncIterator[Bot]:
+    """Attach a bot of its own name; afterwards cancel what it left and detach it."""
+    bot = Bot(house, instrument)
+    house.trading.attach(bot.prefix, instrument, bot.on_fact, bot.on_gap)
+    try:
+        yield bot
+    finally:
+        house.venue.faults.clear()
+        await bot.clear()
+        house.trading.detach(bot.prefix)
