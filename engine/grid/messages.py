@@ -112,3 +112,18 @@ class TripClosed(msgspec.Struct, frozen=True, tag=True):
 
 GridMessage = OrderFact | Start | Stop | Pause | PriceMoved | Woke | ResyncStarted | Resynced
 GridEffect = PlaceOrder | CancelOrder | LookUpOrder | Resync | Note | TripClosed
+
+
+# JSON, not MessagePack: a fee of ten dollars in base units is already more than 64 bits, where MessagePack ends.
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[GridMessage] = msgspec.json.Decoder(GridMessage)
+
+
+def encode_message(message: GridMessage) -> bytes:
+    """Write a message down for the journal."""
+    return _ENCODER.encode(message)
+
+
+def decode_message(data: bytes) -> GridMessage:
+    """Read a journalled message back; raise msgspec.ValidationError if it is not one."""
+    return _DECODER.decode(data)

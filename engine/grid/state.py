@@ -244,8 +244,9 @@ def new_state(bot: BotId, config: GridConfig, instrument: Instrument, fees: FeeR
     return GridState(bot=bot, config=config, instrument=instrument, fees=fees)
 
 
-_ENCODER = msgspec.msgpack.Encoder(decimal_format="string")
-_DECODER = msgspec.msgpack.Decoder(GridState)
+# JSON, not MessagePack: a few dollars in base units are already more than 64 bits, where MessagePack ends.
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(GridState)
 
 
 def encode_state(state: GridState) -> bytes:
