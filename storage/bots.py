@@ -67,6 +67,8 @@ class BotRow(msgspec.Struct, frozen=True):
     status: str
     status_reason: str
     version: int
+    carried_out: int
+    """The version of the wish that the bot has carried out; behind `version` while it has not."""
     created_at_ms: Instant
     updated_at_ms: Instant
 
@@ -146,11 +148,21 @@ class Bots:
         )
         return page_of(records, BotRow, limit, ("created_at_ms", "id"))
 
-    async def wanted(self, states: list[DesiredState]) -> list[BotRow]:
-        """List every bot whose desired state is one of `states`: what the supervisor compares with."""
+    async def needing_a_process(self) -> list[BotRow]:
+        """List every bot that must run somewhere: what the supervisor compares with.
+
+        That is a bot that shall run, one that has not ended, and one whose owner wants something new of what it
+        still holds.
+        """
         records = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM bots WHERE desired_state = ANY ($1) ORDER BY created_at_ms, id",
-            states,
+            f"""
+            SELECT {_COLUMNS} FROM bots
+            WHERE desired_state = $1
+               OR status NOT IN ('new', 'stopped')
+               OR (version > carried_out AND status <> 'new')
+            ORDER BY created_at_ms, id
+            """,
+            DesiredState.RUNNING,
         )
         return to_rows(records, BotRow)
 
@@ -185,23 +197,27 @@ class Bots:
 
         return await self._database.repeat(update)
 
-    async def set_status(self, bot: BotId, epoch: int, status: str, reason: str = "") -> None:
+    async def set_status(
+        self, bot: BotId, epoch: int, status: str, reason: str = "", *, carried_out: int = 0
+    ) -> None:
         """Write the bot's own word, under its lease; raise `StaleEpoch` when the lease is over."""
 
         async def update(connection: Connection) -> None:
             await guard(connection, bot_lease(bot), epoch)
             await connection.execute(
-                "UPDATE bots SET status = $2, status_reason = $3, updated_at_ms = now_ms() WHERE id = $1",
+                "UPDATE bots SET status = $2, status_reason = $3, carried_out = greatest(carried_out, $4), "
+                "updated_at_ms = now_ms() WHERE id = $1",
                 bot,
                 status,
                 reason,
+                carried_out,
             )
             await notify_bot(connection, bot)
 
         await self._database.repeat(update)
 
     async def _locked(self, connection: Connection, bot: BotId) -> BotRow:
-        record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM bots WHERE id = $1 FOR UPDATE", bot)
+        record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM bots WHERE id = $1 FOR NO KEY UPDATE", bot)
         if record is None:
             raise KeyError(bot)
         return to_row(record, BotRow)

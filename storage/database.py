@@ -65,6 +65,7 @@ class Database:
                 timeout=CONNECT_LIMIT_S,
                 command_timeout=STATEMENT_LIMIT_S + ANSWER_GRACE_S,
                 init=_set_codecs,
+                reset=_leave_as_it_is,
                 server_settings=self._server_settings(),
             )
         try:
@@ -145,6 +146,12 @@ class Database:
         """Read the first column of the first row, or None."""
         found = await self.row(sql, *arguments, within_s=within_s)
         return found[0] if found else None
+
+    async def notify(self, channel: str, payload: str) -> None:
+        """Wake up the listeners of a channel, in a transaction of its own; `Retryable` when that is impossible."""
+        async with self._connection() as connection:
+            with sorted_errors():
+                await connection.execute("SELECT pg_notify($1, $2)", channel, payload)
 
     async def ping(self) -> float:
         """Measure one round trip in milliseconds; raise `Retryable` when there is none."""
@@ -280,6 +287,10 @@ def _pauses() -> Iterator[float]:
 
 def _ms(seconds: float) -> str:
     return str(int(seconds * 1000))
+
+
+async def _leave_as_it_is(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Skip the pool's own clean-up, two round trips per use: our work leaves no session state behind."""
 
 
 async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -5,17 +5,18 @@ to write twice. Messages and states are opaque bytes; what they mean is the engi
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from engine.errors import OutcomeUnknown, Retryable
+from engine.errors import Retryable
 from engine.ids import BotId, Instant
 from storage import actions, executions, metrics, orders
 from storage.actions import ActionRow
 from storage.database import REPEAT_LIMIT_S, Connection, Database
-from storage.events import notify_bot
+from storage.events import BOTS_CHANNEL
 from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.leases import bot_lease, guard
 from storage.metrics import MetricRow
@@ -124,11 +125,9 @@ class Journal:
     async def _wake_up(self, bot: BotId) -> None:
         # Apart from the commit: a transaction that notifies holds a lock of the whole database through its disk
         # flush, and the commits of all bots would queue up behind each other.
-        try:
-            async with self._database.transaction() as connection:
-                await notify_bot(connection, bot)
-        except (Retryable, OutcomeUnknown):
-            pass  # Listeners look at everything when they connect again.
+        # A wake-up that is lost does no harm: listeners look at everything when they connect again.
+        with suppress(Retryable):
+            await self._database.notify(BOTS_CHANNEL, bot)
 
 
 async def _write_entries(connection: Connection, bot: BotId, epoch: int, entries: Sequence[JournalRow]) -> None:

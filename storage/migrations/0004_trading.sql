@@ -1,7 +1,7 @@
 -- Derived from the journal in the same transaction; `seq` is the journal entry that said so.
 CREATE TABLE orders (
     link_id       text PRIMARY KEY,
-    bot           text NOT NULL REFERENCES bots,
+    bot           text NOT NULL,
     venue_id      text,
     level         integer,
     side          text NOT NULL CHECK (side IN ('buy', 'sell')),
@@ -20,7 +20,7 @@ CREATE INDEX orders_newest ON orders (bot, created_at_ms DESC, link_id DESC);
 CREATE INDEX orders_live ON orders (bot) WHERE is_live;
 
 CREATE TABLE executions (
-    bot       text NOT NULL REFERENCES bots,
+    bot       text NOT NULL,
     exec_id   text NOT NULL,
     link_id   text NOT NULL,
     side      text NOT NULL CHECK (side IN ('buy', 'sell')),
@@ -37,7 +37,7 @@ CREATE INDEX executions_newest ON executions (bot, at_ms DESC, exec_id DESC);
 CREATE INDEX executions_order ON executions (link_id);
 
 CREATE TABLE round_trips (
-    bot          text NOT NULL REFERENCES bots,
+    bot          text NOT NULL,
     seq          bigint NOT NULL,
     ordinal      integer NOT NULL,
     level        integer NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE round_trips (
 );
 
 CREATE TABLE funding_payments (
-    bot     text NOT NULL REFERENCES bots,
+    bot     text NOT NULL,
     exec_id text NOT NULL,
     amount  numeric NOT NULL,
     at_ms   bigint NOT NULL,

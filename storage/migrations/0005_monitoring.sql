@@ -1,5 +1,5 @@
 CREATE TABLE bot_actions (
-    bot     text NOT NULL REFERENCES bots,
+    bot     text NOT NULL,
     seq     bigint NOT NULL,
     ordinal integer NOT NULL,
     at_ms   bigint NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE bot_actions (
 CREATE INDEX bot_actions_level ON bot_actions (bot, level, seq DESC, ordinal DESC);
 
 CREATE TABLE bot_metrics (
-    bot             text NOT NULL REFERENCES bots,
+    bot             text NOT NULL,
     at_ms           bigint NOT NULL,
     price           numeric NOT NULL,
     position        numeric NOT NULL,
