@@ -243,17 +243,20 @@ def test_a_stop_closes_the_position_at_the_market(core: Venue, linear: Market) -
 # ---------------------------------------------------------------------- conservation
 
 _prices = st.integers(-40, 40)
+_placing = st.tuples(
+    st.just("place"),
+    st.integers(0, 1),
+    st.sampled_from([SPOT, LINEAR, ETH_LINEAR]),
+    st.booleans(),
+    _prices,
+    st.integers(1, 50),
+    st.sampled_from(["GTC", "IOC", "FOK", "PostOnly", "Market"]),
+    st.booleans(),
+)
 _action = st.one_of(
-    st.tuples(
-        st.just("place"),
-        st.integers(0, 1),
-        st.sampled_from([SPOT, LINEAR, ETH_LINEAR]),
-        st.booleans(),
-        _prices,
-        st.integers(1, 50),
-        st.sampled_from(["GTC", "IOC", "FOK", "PostOnly", "Market"]),
-        st.booleans(),
-    ),
+    _placing,
+    _placing,
+    _placing,
     st.tuples(st.just("cancel"), st.integers(0, 1), st.integers(0, 9)),
     st.tuples(st.just("amend"), st.integers(0, 1), st.integers(0, 9), _prices, st.integers(1, 50)),
     st.tuples(
@@ -270,7 +273,7 @@ _action = st.one_of(
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(_action, max_size=40))
+@given(st.lists(_action, min_size=15, max_size=60))
 def test_money_is_conserved_to_the_last_unit_whatever_happens(actions: list[tuple]) -> None:
     venue = Venue(LISTED)
     open_markets(venue)
