@@ -5,6 +5,7 @@ crossed stays so; levels that meet on one tick are summed by the caller.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 from engine.trading.instrument import Instrument
 
@@ -26,11 +27,14 @@ def scaled(text: str, decimals: int) -> int:
     return units
 
 
+# A book says the same few thousand prices and sizes over and over: hence the caches.
+@lru_cache(maxsize=1 << 16)
 def size_units(text: str) -> int:
     """Read a size as whole units of 10**-8 base coins."""
     return scaled(text, SIZE_DECIMALS)
 
 
+@lru_cache(maxsize=1 << 16)
 def price_units(text: str) -> int:
     """Read a price as whole units of 10**-12."""
     return scaled(text, PRICE_DECIMALS)
