@@ -29,7 +29,7 @@ class _Klines(msgspec.Struct):
     class Result(msgspec.Struct):
         """The page itself; absent when the request was refused."""
 
-        list: list[tuple[str, ...]] = []
+        rows: list[tuple[str, ...]] = msgspec.field(name="list", default_factory=list)
 
     retCode: int
     retMsg: str
@@ -107,7 +107,7 @@ class LiveFeed:
         async with http.get(f"{self._hosts.market_rest}/v5/market/kline", params=query) as response:
             answer = msgspec.json.decode(await response.read(), type=_Klines)
         grid = TickGrid(instrument)
-        return [_bar(row, grid, instrument.tick_size) for row in answer.result.list]
+        return [_bar(row, grid, instrument.tick_size) for row in answer.result.rows]
 
 
 def _bar(row: tuple[str, ...], grid: TickGrid, tick_size: Decimal) -> Bar:

@@ -1,0 +1,244 @@
+"""The Ray actor that runs grid bots: one by default, many where an operator pools them. The same code inside.
+
+A host takes a bot's lease before it opens it and keeps it renewed; it gives a bot up when the lease is lost. What
+a caller may rely on when a call fails: every call may be repeated. `assign` of a bot that is here changes
+nothing, and a wish that was carried out is not carried out again.
+"""
+
+import asyncio
+import logging
+import secrets
+
+import msgspec
+
+from actors import wiring
+from actors.clock import now_ms
+from actors.grid_bot import GridBot, restore
+from actors.messages import HostReport, encode
+from engine.errors import VenueError
+from engine.grid.config import GridConfig
+from engine.grid.state import BotStatus, new_state
+from engine.ids import AccountId, BotId
+from engine.ports import MarketDataPort, TradingPort
+from storage.accounts import Accounts
+from storage.bots import BotRow, Bots, DesiredState, VersionConflict
+from storage.database import Database
+from storage.journal import Journal
+from storage.leases import LeaseKeeper, Leases, StaleEpoch, bot_lease
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.2
+LEASE_PAUSE_S = 0.5
+POOL_SIZE = 4
+
+_ENDED_BY_ITSELF = {
+    BotStatus.STOPPED: DesiredState.STOPPED_KEEPING,
+    BotStatus.PAUSED: DesiredState.PAUSED,
+    BotStatus.HALTED: DesiredState.PAUSED,
+}
+"""What the owner is taken to want of a bot that has ended itself: only a new start runs it again."""
+
+
+class BotHost:
+    """Runs the bots assigned to it. Wrapped by Ray in `actors.supervisor`; plain, so that tests run it too."""
+
+    def __init__(self, wiring_data: bytes, name: str) -> None:
+        self._plan = wiring.decode_plan(wiring_data)
+        self._name = name
+        # Unique to this life of this process: an earlier life's lease is never mistaken for ours.
+        self._holder = f"{name}:{secrets.token_hex(8)}"
+        self._database = Database(self._plan.dsn, pool_size=POOL_SIZE, name=f"trellis {name}")
+        self._bots: dict[BotId, GridBot] = {}
+        self._opening: dict[BotId, asyncio.Task[None]] = {}
+        self._trading: dict[AccountId, asyncio.Task[TradingPort]] = {}
+        self._markets: dict[str, MarketDataPort] = {}
+        self._ticker: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------ what the supervisor asks
+
+    async def assign(self, bots: list[str]) -> None:
+        """Run these bots from now on, each as soon as its lease is free."""
+        await self._begin()
+        for bot in map(BotId, bots):
+            if bot not in self._bots and bot not in self._opening:
+                self._opening[bot] = asyncio.create_task(self._open_until_done(bot), name=f"open {bot}")
+
+    async def report(self) -> bytes:
+        """Say which bots run here and how they are (a `HostReport`)."""
+        return encode(
+            HostReport(
+                name=self._name,
+                running=list(self._bots),
+                opening=list(self._opening),
+                statuses={bot: live.state.status.value for bot, live in self._bots.items()},
+                as_of_ms=now_ms(),
+            )
+        )
+
+    async def snapshot(self, bot: str) -> bytes | None:
+        """Give a bot's own account of itself (a `BotSnapshot`); None if it does not run here."""
+        live = self._bots.get(BotId(bot))
+        return None if live is None else encode(live.snapshot())
+
+    async def look(self, bot: str) -> None:
+        """Look at the owner's wish for a bot now, instead of at the next look of the supervisor."""
+        live = self._bots.get(BotId(bot))
+        row = await Bots(self._database).get(BotId(bot))
+        if live is not None and row is not None:
+            await self._carry_out(live, row)
+
+    async def emergency_stop(self, bot: str | None) -> dict[str, int]:
+        """Cancel the orders of one bot or of all, also without the database; give what is left per bot."""
+        chosen = [live for name, live in self._bots.items() if bot is None or name == bot]
+        left = await asyncio.gather(*(live.emergency_stop() for live in chosen))
+        return {live.state.bot: count for live, count in zip(chosen, left, strict=True)}
+
+    async def release(self, bot: str) -> None:
+        """Give a bot up: its orders stay at the venue, its lease runs out now."""
+        task = self._opening.pop(BotId(bot), None)
+        if task is not None:
+            task.cancel()
+        live = self._bots.pop(BotId(bot), None)
+        if live is not None:
+            await self._close_bot(live)
+
+    async def close(self) -> None:
+        """Give every bot up and close every connection."""
+        for bot in [*self._opening, *self._bots]:
+            await self.release(bot)
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for connecting in self._trading.values():
+            if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+                await connecting.result().close()
+        for market in self._markets.values():
+            await market.close()
+        await self._database.close()
+
+    # ------------------------------------------------------------------ opening a bot
+
+    async def _begin(self) -> None:
+        if self._ticker is None:
+            wiring.set_up_logging(self._plan.home, self._plan.log_level)
+            self._ticker = asyncio.create_task(self._tick())
+            await self._database.open()
+
+    async def _open_until_done(self, bot: BotId) -> None:
+        """Open a bot, waiting for its lease, the database and the venue as long as it takes."""
+        try:
+            while bot not in self._bots:
+                try:
+                    await self._open(bot)
+                except (VenueError, StaleEpoch, TimeoutError) as error:
+                    log.warning("host.open_waits bot=%s error=%s", bot, error)
+                if bot not in self._bots:
+                    await asyncio.sleep(LEASE_PAUSE_S)
+        except Exception:
+            log.exception("host.open_failed bot=%s", bot)
+        finally:
+            self._opening.pop(bot, None)
+
+    async def _open(self, bot: BotId) -> None:
+        row = await Bots(self._database).get(bot)
+        if row is None:
+            raise LookupError(f"bot {bot} does not exist")
+        leases = Leases(self._database)
+        lease = await LeaseKeeper.take(leases, bot_lease(bot), self._holder, self._plan.lease_ttl_ms)
+        if lease is None:
+            return
+        trading, market = await self._ports(row.account)
+        journal = Journal(self._database)
+        recovery = await journal.load(bot)
+        config = msgspec.convert(row.config, GridConfig)
+        instrument = await market.instrument(config.symbol, config.market)
+        fresh = new_state(bot, config, instrument, await trading.fee_rates(instrument))
+        state = restore(recovery, fresh)
+        if config.direction != "spot" and state.status is BotStatus.NEW:
+            await trading.prepare(instrument, config.leverage)
+        live = GridBot(state, recovery.last_seq, trading, market, journal, lease, self._on_fenced)
+        self._bots[bot] = live
+        try:
+            await live.open()
+            await self._carry_out(live, row)
+        except BaseException:
+            self._bots.pop(bot, None)
+            await live.close()
+            raise
+        log.info("host.opened bot=%s epoch=%s status=%s", bot, lease.lease.epoch, state.status)
+
+    async def _ports(self, account: AccountId) -> tuple[TradingPort, MarketDataPort]:
+        """Share one connection per account, and one public connection per venue, among the bots of a host."""
+        row = await Accounts(self._database).get(account)
+        if row is None:
+            raise LookupError(f"account {account} does not exist")
+        venue = f"{row.exchange}:{row.environment}"
+        if venue not in self._markets:
+            self._markets[venue] = wiring.market_port(self._plan, row)
+        connecting = self._trading.get(account)
+        if connecting is None or (connecting.done() and (connecting.cancelled() or connecting.exception())):
+            connecting = asyncio.create_task(wiring.connected_trading_port(self._plan, row))
+            self._trading[account] = connecting
+        return await asyncio.shield(connecting), self._markets[venue]
+
+    async def _carry_out(self, live: GridBot, row: BotRow) -> None:
+        await live.carry_out(
+            row.desired_state, row.version, f"you wanted it {row.desired_state.replace('_', ' ')}"
+        )
+
+    # ------------------------------------------------------------------ keeping bots
+
+    async def _tick(self) -> None:
+        written: dict[BotId, tuple[BotStatus, int]] = {}
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = now_ms()
+            for bot, live in tuple(self._bots.items()):
+                try:
+                    await live.on_tick(now)
+                    word = (live.state.status, live.state.command_version)
+                    if written.get(bot) != word and not live.is_fenced and await self._write_status(live):
+                        written[bot] = word
+                except Exception:
+                    log.exception("host.tick_failed bot=%s", bot)
+
+    async def _write_status(self, live: GridBot) -> bool:
+        """Tell the bot's row how the bot is; the wish follows a bot that has ended itself."""
+        state = live.state
+        bots = Bots(self._database)
+        carried_out = state.command_version
+        try:
+            await bots.set_status(
+                state.bot, live.lease.epoch, state.status.value, state.status_reason, carried_out=carried_out
+            )
+            row = await bots.get(state.bot)
+            ended = _ENDED_BY_ITSELF.get(state.status)
+            if row is None or ended is None or row.version > carried_out:
+                return True
+            if row.desired_state is DesiredState.RUNNING:
+                await bots.set_desired(state.bot, ended, "bot", version=row.version)
+                await self.look(state.bot)
+        except (VenueError, StaleEpoch, VersionConflict) as error:
+            log.warning("host.status_waits bot=%s error=%s", state.bot, error)
+            return False
+        return True
+
+    async def _on_fenced(self, bot: BotId) -> None:
+        task = asyncio.create_task(self._reopen(bot))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _reopen(self, bot: BotId) -> None:
+        """Forget a fenced bot, and wait in line for its lease like everybody else."""
+        live = self._bots.pop(bot, None)
+        if live is not None:
+            await live.close()
+        await self.assign([bot])
+
+    async def _close_bot(self, live: GridBot) -> None:
+        await live.close()
+        try:
+            await Leases(self._database).release(live.lease)
+        except VenueError:
+            log.warning("host.lease_not_released bot=%s: it runs out by itself", live.state.bot)

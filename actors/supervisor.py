@@ -1,0 +1,272 @@
+"""Desired against running: keeps every bot that needs a process in one, and says how everything is.
+
+One per cluster. It decides where bots run, never what they do. It holds no truth of its own: what shall run is in
+the database, what runs is told by the hosts, so that it can be killed and started again at any moment. A bot
+that runs twice for a while (a lost node's processes live on) is harmless: only one of the two holds the lease.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError
+
+from actors import wiring
+from actors.clock import now_ms
+from actors.emergency import EmergencyList
+from actors.host import BotHost
+from actors.messages import ComponentHealth, HostReport, StopOutcome, decode, encode
+from engine.errors import VenueError
+from engine.ids import BotId
+from storage.bots import BotRow, Bots
+from storage.database import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+ANSWER_LIMIT_S = 5.0
+SILENT_MAX_S = 30.0
+"""A host that has not answered for so long is killed: its bots' leases ran out long ago."""
+
+HOST_PREFIX = "bot-host-"
+
+
+class HostHandle(msgspec.Struct):
+    """A host as the supervisor sees it."""
+
+    name: str
+    actor: Any
+    bots: set[BotId] = msgspec.field(default_factory=set)
+    report: HostReport | None = None
+    answered_ms: int = 0
+
+
+class Supervisor:
+    """The plain class; `start_supervisor` makes it a Ray actor."""
+
+    def __init__(self, wiring_data: bytes) -> None:
+        self._data = wiring_data
+        self._plan = wiring.decode_plan(wiring_data)
+        self._database = Database(self._plan.dsn, pool_size=2, name="trellis supervisor")
+        self._emergencies = EmergencyList(self._plan.home)
+        self._hosts: dict[str, HostHandle] = {}
+        self._versions: dict[BotId, int] = {}
+        self._loop: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
+        self._looked_ms = 0
+        self._problem = "has not looked yet"
+        self._venue: Any = None
+
+    # ------------------------------------------------------------------ what the desk asks
+
+    async def begin(self) -> None:
+        """Adopt the hosts that run already, and start looking. Twice is harmless."""
+        if self._loop is not None:
+            return
+        wiring.set_up_logging(self._plan.home, self._plan.log_level)
+        await self._database.open()
+        for entry in ray.util.list_named_actors(all_namespaces=True):
+            if entry["name"].startswith(HOST_PREFIX) and entry["namespace"] == wiring.NAMESPACE:
+                self._add(entry["name"], ray.get_actor(entry["name"], namespace=wiring.NAMESPACE))
+        self._loop = asyncio.create_task(self._look_for_ever())
+
+    async def look(self, bot: str) -> None:
+        """Act on a bot's row now: start what must run, carry out a new wish."""
+        await self._look()
+
+    async def snapshot(self, bot: str) -> bytes | None:
+        """Give a live bot's own account of itself; None if no host that answers runs it."""
+        host = self._host_of(BotId(bot))
+        if host is None:
+            return None
+        answer: bytes | None = await _answer(host.actor.snapshot.remote(bot))
+        return answer
+
+    async def emergency_stop(self, bot: str | None) -> bytes:
+        """Cancel the orders of one bot or of all, also without the database (a list of `StopOutcome`)."""
+        hosts = [host for host in self._hosts.values() if bot is None or BotId(bot) in host.bots]
+        answers = await asyncio.gather(
+            *(_answer(host.actor.emergency_stop.remote(bot), 2 * ANSWER_LIMIT_S + 5) for host in hosts)
+        )
+        outcomes = []
+        for host, left in zip(hosts, answers, strict=True):
+            for name in host.bots if bot is None else {BotId(bot)}:
+                outcomes.append(_outcome(name, None if left is None else left.get(name)))
+        return encode(outcomes)
+
+    async def health(self) -> bytes:
+        """Say how the parts are (a list of `ComponentHealth`)."""
+        now = now_ms()
+        age_ms = now - self._looked_ms if self._looked_ms else None
+        parts = [ComponentHealth("supervisor", not self._problem, self._problem or "looks every second", age_ms)]
+        if self._plan.paper_port:
+            address = await self._venue_address()
+            parts.append(ComponentHealth("paper venue", address is not None, address or "does not answer"))
+        for host in self._hosts.values():
+            report = host.report
+            ok = report is not None and now - host.answered_ms < SILENT_MAX_S * 1_000
+            detail = "has not answered yet" if report is None else _bots_in_words(report)
+            parts.append(ComponentHealth(f"host {host.name}", ok, detail, now - host.answered_ms))
+        return encode(parts)
+
+    async def shutdown(self) -> None:
+        """Let every bot go (its orders stay at the venue) and end every host."""
+        if self._loop is not None:
+            self._loop.cancel()
+        async with self._looking:
+            hosts = list(self._hosts.values())
+            await asyncio.gather(*(_answer(host.actor.close.remote(), 2 * ANSWER_LIMIT_S) for host in hosts))
+            for host in hosts:
+                ray.kill(host.actor)
+            self._hosts.clear()
+        await self._database.close()
+
+    # ------------------------------------------------------------------ the loop
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        """Compare once. Never raises: whatever is wrong now is tried again at the next look."""
+        async with self._looking:
+            try:
+                await self._ask_hosts()
+                await self._venue_address()
+                # A stop that the database has not heard of yet comes before anything is started.
+                await self._emergencies.record_all(Bots(self._database))
+                rows = await Bots(self._database).needing_a_process()
+                await self._place(rows)
+                await self._pass_on_wishes(rows)
+                await self._let_go(rows)
+            except (VenueError, RayError) as error:
+                self._problem = f"{type(error).__name__}: {error}"
+                log.warning("supervisor.look_failed error=%s", self._problem)
+            except Exception as error:
+                self._problem = f"{type(error).__name__}: {error}"
+                log.exception("supervisor.look_failed")
+            else:
+                self._problem = ""
+                self._looked_ms = now_ms()
+
+    async def _ask_hosts(self) -> None:
+        await asyncio.gather(*(self._ask(host) for host in tuple(self._hosts.values())))
+
+    async def _ask(self, host: HostHandle) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                host.report = decode(await host.actor.report.remote(), HostReport)
+            host.answered_ms = now_ms()
+            host.bots |= {*host.report.running, *host.report.opening}
+        except RayActorError:
+            log.warning("supervisor.host_died host=%s bots=%s", host.name, sorted(host.bots))
+            del self._hosts[host.name]
+        except (TimeoutError, RayError) as error:
+            silent_s = (now_ms() - host.answered_ms) / 1_000
+            log.warning("supervisor.host_silent host=%s for_s=%.0f error=%s", host.name, silent_s, error)
+            if silent_s > SILENT_MAX_S:
+                ray.kill(host.actor)
+                del self._hosts[host.name]
+
+    async def _place(self, rows: list[BotRow]) -> None:
+        """Give every bot without a host one."""
+        for row in rows:
+            host = self._host_of(row.id) or self._host_with_room()
+            host.bots.add(row.id)
+            report = host.report
+            if report is None or row.id not in (*report.running, *report.opening):
+                await _answer(host.actor.assign.remote([row.id]), 6 * ANSWER_LIMIT_S)
+                self._versions[row.id] = row.version
+
+    async def _pass_on_wishes(self, rows: list[BotRow]) -> None:
+        for row in rows:
+            host = self._host_of(row.id)
+            if host is not None and row.version > max(row.carried_out, self._versions.get(row.id, 0)):
+                await _answer(host.actor.look.remote(row.id))
+                self._versions[row.id] = row.version
+
+    async def _let_go(self, rows: list[BotRow]) -> None:
+        """Release bots that need no process any more, and end hosts that have none left."""
+        needed = {row.id for row in rows}
+        for host in tuple(self._hosts.values()):
+            for bot in host.bots - needed:
+                await _answer(host.actor.release.remote(bot), 2 * ANSWER_LIMIT_S)
+                host.bots.discard(bot)
+            if not host.bots:
+                await _answer(host.actor.close.remote(), 2 * ANSWER_LIMIT_S)
+                ray.kill(host.actor)
+                del self._hosts[host.name]
+
+    # ------------------------------------------------------------------ hosts and the venue
+
+    def _host_of(self, bot: BotId) -> HostHandle | None:
+        return next((host for host in self._hosts.values() if bot in host.bots), None)
+
+    def _host_with_room(self) -> HostHandle:
+        for host in self._hosts.values():
+            if len(host.bots) < self._plan.bots_per_host:
+                return host
+        name = f"{HOST_PREFIX}{secrets.token_hex(4)}"
+        actor = (
+            ray.remote(BotHost)
+            .options(
+                name=name,
+                namespace=wiring.NAMESPACE,
+                lifetime="detached",
+                # A host that dies is replaced by a new one with an empty memory: one way to begin, not two.
+                max_restarts=0,
+                max_task_retries=0,
+                max_concurrency=1_000,
+                num_cpus=0,
+                scheduling_strategy=wiring.host_strategy(self._plan),
+            )
+            .remote(self._data, name)
+        )
+        return self._add(name, actor)
+
+    def _add(self, name: str, actor: ActorHandle) -> HostHandle:
+        self._hosts[name] = HostHandle(name, actor, answered_ms=now_ms())
+        return self._hosts[name]
+
+    async def _venue_address(self) -> str | None:
+        """Ask the paper venue where it listens, which also brings a restarted one back to its port."""
+        if not self._plan.paper_port:
+            return None
+        try:
+            self._venue = self._venue or ray.get_actor(wiring.VENUE_NAME, namespace=wiring.NAMESPACE)
+        except ValueError:
+            return None
+        address: str | None = await _answer(self._venue.address.remote())
+        return address
+
+
+async def _answer(call: Coroutine[Any, Any, Any] | Any, limit_s: float = ANSWER_LIMIT_S) -> Any:
+    """Wait for an actor's answer; None if it has died or says nothing."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await call
+    except (RayError, TimeoutError) as error:
+        log.warning("supervisor.no_answer error=%s", type(error).__name__)
+        return None
+
+
+def _outcome(bot: BotId, left: int | None) -> StopOutcome:
+    if left is None:
+        return StopOutcome(bot, False, -1, "its process did not answer; it is stopped as soon as one runs again")
+    if left < 0:
+        return StopOutcome(bot, False, -1, "the venue did not answer; cancelling goes on when it does")
+    if left:
+        return StopOutcome(bot, False, left, f"{left} orders are still being cancelled")
+    return StopOutcome(bot, True, 0, "no order is left at the venue")
+
+
+def _bots_in_words(report: HostReport) -> str:
+    running = ", ".join(f"{bot} {report.statuses.get(bot, '')}".strip() for bot in report.running)
+    opening = f"; opening {', '.join(report.opening)}" if report.opening else ""
+    return (running or "no bot yet") + opening

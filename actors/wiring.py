@@ -1,0 +1,253 @@
+"""The one place that knows concrete classes: which adapter an account gets, and how the actors are put together.
+
+Everything else asks for a Protocol of `engine.ports`. `start_engine` starts what lives above PostgreSQL and Ray:
+the paper venue, the supervisor with its hosts, and the desk in front of them.
+"""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors import settings as settings_module
+from actors.dotenv import merged_environment
+from actors.home import Home
+from actors.settings import Settings
+from engine.ids import AccountId
+from engine.ports import MarketDataPort, TradingPort
+from storage.accounts import AccountRow, Accounts, Environment, NewAccount
+from storage.database import Database
+from storage.seed import OPERATOR, seed
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "trellis"
+VENUE_NAME = "paper-venue"
+SUPERVISOR_NAME = "supervisor"
+LEASE_TTL_MS = 10_000
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an actor needs to know to find everything else. Holds no key; `dsn` may hold a password."""
+
+    dsn: str
+    home: Path
+    bots_per_host: int
+    log_level: str
+    paper_port: int
+    paper_node: str
+    lease_ttl_ms: int = LEASE_TTL_MS
+
+    def __repr__(self) -> str:
+        return f"Plan(dsn=***, paper_port={self.paper_port}, bots_per_host={self.bots_per_host})"
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """Write a plan for an actor."""
+    return msgspec.msgpack.encode(plan, enc_hook=str)
+
+
+def decode_plan(data: bytes) -> Plan:
+    """Read a plan."""
+    return msgspec.msgpack.decode(data, type=Plan, dec_hook=lambda kind, value: kind(value))
+
+
+# ---------------------------------------------------------------------- adapters
+
+
+def market_port(plan: Plan, account: AccountRow) -> MarketDataPort:
+    """Make the public side of an account's venue."""
+    if account.exchange == "bybit":
+        from adapters.exchanges.bybit.market_data import BybitMarketData
+
+        return BybitMarketData(_bybit_hosts(plan, account))
+    from adapters.exchanges.registry import ccxt_market_data
+
+    return ccxt_market_data(account.exchange, account.environment)
+
+
+async def connected_trading_port(plan: Plan, account: AccountRow) -> TradingPort:
+    """Make and connect an account's private side; raise `Rejected(PERMISSION)` if its key is refused."""
+    port = _trading_port(plan, account)
+    try:
+        await port.connect()
+    except BaseException:
+        await port.close()
+        raise
+    return port
+
+
+def _trading_port(plan: Plan, account: AccountRow) -> TradingPort:
+    if account.exchange == "bybit":
+        from adapters.exchanges.bybit.trading import BybitTrading
+
+        return BybitTrading(_bybit_hosts(plan, account), _key(plan, account))
+    from adapters.exchanges.registry import ccxt_trading
+
+    return ccxt_trading(account.exchange, account.environment, _key(plan, account))
+
+
+def _bybit_hosts(plan: Plan, account: AccountRow) -> Any:
+    from adapters.exchanges.bybit import hosts
+
+    match account.environment:
+        case Environment.LIVE:
+            return hosts.LIVE
+        case Environment.TESTNET:
+            return hosts.TESTNET
+        case Environment.DEMO:
+            return hosts.DEMO
+        case Environment.PAPER:
+            return hosts.single_host(f"http://127.0.0.1:{plan.paper_port}")
+
+
+def _key(plan: Plan, account: AccountRow) -> Any:
+    """Find an account's key where its operator keeps it; it is read in the process that signs."""
+    if account.environment is Environment.PAPER:
+        return paper_key(plan.home, account.id)
+    keys = settings_module.api_keys(settings_module.load(merged_environment(os.environ, Path(".env"))))
+    if account.id not in keys:
+        raise LookupError(
+            f"no key of the account {account.id!r} in the environment or the sealed file of this node"
+        )
+    return keys[account.id]
+
+
+def paper_key(home: Path, account: AccountId) -> Any:
+    """Give the key of a paper account: worth nothing, and yet not the same on every machine."""
+    from adapters.secrets.keys import ApiKey
+
+    return ApiKey(key=f"paper-{account}", secret=Home(home).token("paper"))
+
+
+# ---------------------------------------------------------------------- actors
+
+
+def host_strategy(plan: Plan) -> Any:
+    """Keep bots on the node of the paper venue, which listens on loopback; elsewhere Ray may choose."""
+    if not plan.paper_node:
+        return "SPREAD"
+    return NodeAffinitySchedulingStrategy(node_id=plan.paper_node, soft=False)
+
+
+def set_up_logging(home: Path, level: str) -> None:
+    """Write this process's events to the installation's log, for Ray's own files go with the cluster."""
+    handler = logging.FileHandler(Home(home).log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s %(message)s"))
+    logging.getLogger().handlers[:] = [handler]
+    logging.getLogger().setLevel(level.upper())
+
+
+class Engine:
+    """What `start_engine` has started: the desk, and how to end it."""
+
+    def __init__(self, database: Database, plan: Plan, supervisor: Any, venue: Any, feed_name: str) -> None:
+        from actors.desk import BotDesk
+
+        self.database = database
+        self.plan = plan
+        self.feed_name = feed_name
+        self.desk = BotDesk(database, plan, supervisor, feed_name)
+        self._supervisor = supervisor
+        self._venue = venue
+
+    async def stop(self) -> None:
+        """Let every bot go, end every actor. Orders rest at the venue until the next start adopts them."""
+        await self.desk.close()
+        try:
+            async with asyncio.timeout(30):
+                await self._supervisor.shutdown.remote()
+                if self._venue is not None:
+                    await self._venue.stop.remote()
+        except (TimeoutError, ray.exceptions.RayError) as error:
+            log.warning("engine.stop_incomplete error=%s", error)
+        for actor in (self._supervisor, self._venue):
+            if actor is not None:
+                ray.kill(actor)
+        await self.database.close()
+
+
+async def start_engine(settings: Settings, dsn: str) -> Engine:
+    """Start everything above PostgreSQL (migrated, at `dsn`) and Ray (initialised)."""
+    database = Database(dsn, pool_size=8, name="trellis desk")
+    await database.open()
+    await seed(database)
+    await _add_real_accounts(database, settings)
+    venue, feed_name, port = await _start_venue(settings)
+    plan = Plan(
+        dsn=dsn,
+        home=settings.home,
+        bots_per_host=settings.placement.bots_per_host,
+        log_level=settings.log_level,
+        paper_port=port,
+        paper_node=ray.get_runtime_context().get_node_id(),
+    )
+    supervisor = _start_supervisor(plan)
+    await supervisor.begin.remote()
+    return Engine(database, plan, supervisor, venue, feed_name)
+
+
+async def _add_real_accounts(database: Database, settings: Settings) -> None:
+    if settings.bybit_environment is Environment.PAPER:
+        return
+    for account in settings_module.api_keys(settings):
+        label = f"Bybit {settings.bybit_environment.value}"
+        new = NewAccount(account, OPERATOR, "bybit", settings.bybit_environment, label, f"key:{account}")
+        await Accounts(database).add(new, "start")
+
+
+async def _start_venue(settings: Settings) -> tuple[Any, str, int]:
+    """Start the paper venue on the port it had, so that its bots and the scripts of its users find it again."""
+    from actors.paper_venue import PaperVenueActor, VenuePlan
+
+    home = Home(settings.home)
+    home.create()
+    plan = VenuePlan(
+        state_dir=home.venue,
+        feed_kind=settings.feed.kind.value,
+        feed_path=settings.feed.path,
+        feed_speed=settings.feed.speed,
+        home=settings.home,
+        log_level=settings.log_level,
+    )
+    actor = (
+        ray.remote(PaperVenueActor)
+        .options(
+            name=VENUE_NAME,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=100,
+            num_cpus=0,
+        )
+        .remote(msgspec.msgpack.encode(plan, enc_hook=str))
+    )
+    await actor.address.remote()
+    feed_name, port = await actor.describe.remote()
+    return actor, feed_name, port
+
+
+def _start_supervisor(plan: Plan) -> Any:
+    from actors.supervisor import Supervisor
+
+    return (
+        ray.remote(Supervisor)
+        .options(
+            name=SUPERVISOR_NAME,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=1_000,
+            num_cpus=0,
+        )
+        .remote(encode_plan(plan))
+    )
