@@ -40,6 +40,17 @@ _UNDONE = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
+# Around a commit these do not say whether it happened: a server that is told to stop may say so after committing.
+_IN_DOUBT = (
+    TimeoutError,
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InternalServerError,
+)
+
 
 class Database:
     """A pool of connections to one database. Open it once per process; it is not for sharing between loops."""
@@ -215,15 +226,8 @@ async def _commit(connection: Connection, transaction: Any) -> None:
         raise Retryable("the database connection was gone before the commit was sent")
     try:
         await transaction.commit()
-    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise OutcomeUnknown(f"the commit got no answer: {_words(error)}") from error
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-        asyncpg.InternalServerError,
-    ) as error:
-        # A server that is told to stop may say so after it has committed.
-        raise OutcomeUnknown(f"the server went away during the commit: {_words(error)}") from error
+    except _IN_DOUBT as error:
+        raise OutcomeUnknown(f"the commit got no definite answer: {_words(error)}") from error
     except _UNDONE as error:
         raise Retryable(f"the commit was refused: {_words(error)}") from error
 

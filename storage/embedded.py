@@ -73,6 +73,7 @@ class EmbeddedPostgres:
         self._log = self._home / "postgres.log"
         self._lock_fd: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_wanted = False
         self._turn = asyncio.Lock()
 
     @property
@@ -88,12 +89,16 @@ class EmbeddedPostgres:
     async def start(self) -> str:
         """Start the server unless it answers already, and return its dsn. Call it again after a crash."""
         async with self._turn:
-            if self._process is not None and await _answers(self.dsn):
+            self._is_wanted = True
+            deadline = time.monotonic() + START_LIMIT_S
+            if self.pid is not None and await self._until_answering(deadline):
                 return self.dsn
+            if self.pid is not None:
+                raise EmbeddedPostgresError(f"PostgreSQL (process {self.pid}) runs but does not answer")
             self._take_lock()
             try:
                 await asyncio.to_thread(self._prepare)
-                await self._launch()
+                await self._launch(deadline)
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(self._shut_down))
                 raise
@@ -102,18 +107,19 @@ class EmbeddedPostgres:
     async def stop(self) -> None:
         """Shut down fast: open transactions roll back, committed ones are safe. Twice is harmless."""
         async with self._turn:
+            self._is_wanted = False
             await asyncio.to_thread(self._shut_down)
 
     async def keep_running(self, look_every_s: float = 0.5) -> None:
-        """Start the server again whenever it dies, until cancelled."""
+        """Start the server again whenever it has died without `stop`, until cancelled."""
         while True:
             await asyncio.sleep(look_every_s)
-            if self._process is None or self._process.poll() is None:
+            if not self._is_wanted or self.pid is not None:
                 continue
-            log.error("postgres.died status=%s", self._process.returncode)
+            log.error("postgres.died folder=%s", self._home)
             try:
                 await self.start()
-            except EmbeddedPostgresError as error:
+            except (EmbeddedPostgresError, OSError) as error:
                 log.error("postgres.restart_failed error=%s", error)
 
     async def __aenter__(self) -> "EmbeddedPostgres":
@@ -144,11 +150,6 @@ class EmbeddedPostgres:
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._lock_fd = fd
-
-    def _release_lock(self) -> None:
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
 
     # ------------------------------------------------------------------ files and their owner
 
@@ -205,8 +206,7 @@ class EmbeddedPostgres:
 
     # ------------------------------------------------------------------ the process
 
-    async def _launch(self) -> None:
-        deadline = time.monotonic() + START_LIMIT_S
+    async def _launch(self, deadline: float) -> None:
         while True:
             offset = self._log.stat().st_size if self._log.exists() else 0
             self._process = await asyncio.to_thread(self._spawn)
@@ -257,7 +257,9 @@ class EmbeddedPostgres:
         if self._process is not None:
             _stop_process(self._process)
             self._process = None
-        self._release_lock()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
 
     def _stop_left_behind(self) -> None:
         """Clear the way: stop a server whose program died, and forget the pid file of a server that is no more.

@@ -153,6 +153,31 @@ async def test_a_server_that_dies_is_started_again_by_its_keeper(server: Embedde
         keeper.cancel()
 
 
+async def test_the_keeper_tries_again_after_a_start_that_failed(server: EmbeddedPostgres) -> None:
+    settings = server._home / "cluster" / "postgresql.conf"
+    kept = settings.read_text()
+    keeper = asyncio.create_task(server.keep_running(look_every_s=0.05))
+    try:
+        async with Database(server.dsn) as database:
+            settings.write_text(kept + "nonsense = 1\n")
+            _kill(server)
+            await asyncio.sleep(0.5)
+            with pytest.raises(Retryable):
+                await database.value("SELECT 42", within_s=0)
+            settings.write_text(kept)
+            assert await database.value("SELECT 42", within_s=20) == 42
+    finally:
+        keeper.cancel()
+
+
+async def test_the_keeper_leaves_a_stopped_server_alone(server: EmbeddedPostgres) -> None:
+    keeper = asyncio.create_task(server.keep_running(look_every_s=0.01))
+    await server.stop()
+    await asyncio.sleep(0.3)
+    keeper.cancel()
+    assert server.pid is None
+
+
 async def test_a_journal_goes_on_through_kills_of_the_server(server: EmbeddedPostgres) -> None:
     keeper = asyncio.create_task(server.keep_running(look_every_s=0.05))
     try:

@@ -50,9 +50,10 @@ async def _all(page: Callable[..., Awaitable[Page[Any]]], *arguments: Any, **fil
     items: list[Any] = []
     cursor = None
     while True:
-        found = await page(*arguments, cursor=cursor, limit=4, **filters)
+        found = await page(*arguments, cursor=cursor, limit=5, **filters)
         items += found.items
-        assert len(found.items) == 4 or found.next_cursor is None
+        assert len(found.items) == 5 or found.next_cursor is None
+        assert found.items or cursor is None, "an empty page was announced"
         cursor = found.next_cursor
         if cursor is None:
             return items
