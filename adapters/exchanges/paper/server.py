@@ -169,8 +169,7 @@ class PaperVenue:
         Accounts and orders stay; the market goes on meanwhile, so orders may fill while nobody can hear it.
         """
         address = self.address
-        self.drop_sockets("all")
-        await self._hang_up()
+        await self._hang_up(politely=False)
         await asyncio.sleep(away_s)
         await self._listen(address.host, address.port)
 
@@ -208,13 +207,19 @@ class PaperVenue:
         self._runner = runner
         self._address = Address(host, runner.addresses[0][1])
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, politely: bool = True) -> None:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
-        await asyncio.gather(
-            self.public_stream.close(), self.private_stream.door.close(), self.trade_stream.door.close()
-        )
+        # The listener goes first. Who was accepted in the same moment must get its handler before the handlers
+        # are shut down, or it would wait for ever on a connection that nobody owns.
+        for site in tuple(runner.sites):
+            await site.stop()
+        await asyncio.sleep(0.01)
+        if politely:
+            await asyncio.gather(self.private_stream.door.close(), self.trade_stream.door.close())
+        self.drop_sockets("all")
+        await self.public_stream.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await runner.cleanup()
