@@ -5,7 +5,7 @@ here reads a clock: market time is the time of the latest event.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from math import ceil
 
@@ -15,7 +15,7 @@ from engine.trading.instrument import Instrument, Market
 from engine.trading.orders import Side
 
 from .book import BookSide
-from .candles import CandleSeries, DayFigures
+from .candles import Bar, CandleSeries, DayFigures
 from .catalogue import Listing
 from .events import BookChange, Level, MarketEvent, MarketTrade
 
@@ -65,6 +65,12 @@ class MarketState:
         self.funding_rate = FUNDING_RATE
         self.funding_history: deque[FundingRecord] = deque(maxlen=1000)
         self._next_trade_number = 0
+
+    def seed(self, bars: Sequence[Bar]) -> None:
+        """Take a past in, oldest bar first: a market that has one has a price before its first trade."""
+        self.candles.seed(bars)
+        if bars and self.last_ticks is None:
+            self.last_ticks = bars[-1].close
 
     def apply(self, event: MarketEvent) -> None:
         """Take one event in."""

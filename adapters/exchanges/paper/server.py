@@ -194,7 +194,7 @@ class PaperVenue:
         for listing in self.core.listings.values():
             bars = await feed.history(listing.instrument, self.core.now_ms())
             if bars:
-                self.core.board.of(listing.instrument).candles.seed(bars)
+                self.core.board.of(listing.instrument).seed(bars)
 
     async def _listen(self, host: str, port: int) -> None:
         app = web.Application(middlewares=[ip_guard(self.core, self.limiter)], client_max_size=2**20)
