@@ -14,26 +14,32 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypedDict
 from urllib.parse import quote
 
 import asyncpg
 import psutil  # type: ignore[import-untyped]
 
+from storage.system_account import (
+    EmbeddedPostgresError,
+    as_user,
+    file_owner,
+    let_pass,
+    let_read,
+    make_private_dir,
+)
+
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_dsn"]
+
 log = logging.getLogger(__name__)
 
 SUPERUSER = "trellis"
 DATABASE = "trellis"
-SYSTEM_USER = "trellis-db"
-"""The account that owns the files when Trellis runs as root: PostgreSQL refuses to run as root."""
-
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 SOCKET_PATH_BYTES_MAX = 107
@@ -53,10 +59,6 @@ _SETTINGS = {
     "log_min_messages": "warning",
     "log_min_error_statement": "panic",  # statements carry users' data: keep them out of the log
 }
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded server cannot run here; the message says why and what to do."""
 
 
 class EmbeddedPostgres:
@@ -95,12 +97,14 @@ class EmbeddedPostgres:
                 return self.dsn
             if self.pid is not None:
                 raise EmbeddedPostgresError(f"PostgreSQL (process {self.pid}) runs but does not answer")
-            self._take_lock()
             try:
+                self._take_lock()
                 await asyncio.to_thread(self._prepare)
                 await self._launch(deadline)
-            except BaseException:
+            except BaseException as error:
                 await asyncio.shield(asyncio.to_thread(self._shut_down))
+                if isinstance(error, (OSError, subprocess.SubprocessError, asyncpg.PostgresError)):
+                    raise EmbeddedPostgresError(f"PostgreSQL cannot run in {self._home}: {error}") from error
                 raise
             return self.dsn
 
@@ -154,10 +158,11 @@ class EmbeddedPostgres:
     # ------------------------------------------------------------------ files and their owner
 
     def _prepare(self) -> None:
-        owner = _file_owner()
+        owner = file_owner()
         if owner is not None:
-            _let_pass(_binaries(), self._home)
-        _make_private_dir(_socket_dir(self._home), owner)
+            let_pass(_binaries(), self._home)
+            let_read(_binaries().parent)
+        make_private_dir(_socket_dir(self._home), owner)
         if not (self._cluster / "PG_VERSION").exists():
             self._initialise(owner)
         self._check_version()
@@ -170,7 +175,7 @@ class EmbeddedPostgres:
         # Built aside and renamed: a program killed half way never leaves half a cluster behind.
         fresh = self._home / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        _make_private_dir(fresh, owner)
+        make_private_dir(fresh, owner)
         command = [
             str(_binaries() / "initdb"),
             f"--pgdata={fresh}",
@@ -184,7 +189,7 @@ class EmbeddedPostgres:
         ]
         done = subprocess.run(  # noqa: S603
             command,
-            **_as_user(owner),
+            **as_user(owner),
             cwd="/",
             capture_output=True,
             text=True,
@@ -228,7 +233,7 @@ class EmbeddedPostgres:
             # A session of its own: Ctrl-C in the terminal must reach Trellis first, which then stops the server.
             return subprocess.Popen(  # noqa: S603
                 command,
-                **_as_user(_file_owner()),
+                **as_user(file_owner()),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
@@ -346,54 +351,3 @@ def _socket_dir(home: Path) -> Path:
         return beside
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"trellis-{os.geteuid()}-{digest}"
-
-
-def _file_owner() -> pwd.struct_passwd | None:
-    """Give the account that must own the server's files; None means our own will do."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_USER)
-    useradd = shutil.which("useradd")
-    if useradd is None:
-        raise EmbeddedPostgresError(
-            "PostgreSQL does not run as root and there is no `useradd` to make it an account: "
-            "run Trellis as an ordinary user, or set DATABASE_URL"
-        )
-    command = [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        raise EmbeddedPostgresError(f"cannot make the account {SYSTEM_USER}: {done.stderr.strip()}") from None
-
-
-class _Identity(TypedDict, total=False):
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-def _as_user(owner: pwd.struct_passwd | None) -> _Identity:
-    return _Identity(user=owner.pw_uid, group=owner.pw_gid, extra_groups=[]) if owner else _Identity()
-
-
-def _make_private_dir(path: Path, owner: pwd.struct_passwd | None) -> None:
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    # In a shared temporary folder someone else may have put a folder or a link of this name before us.
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner.pw_uid if owner else -1}:
-        raise EmbeddedPostgresError(f"{path} belongs to somebody else: remove it")
-    path.chmod(0o700)
-    if owner is not None:
-        os.chown(path, owner.pw_uid, owner.pw_gid)
-
-
-def _let_pass(*folders: Path) -> None:
-    """Let the server's account walk through (not list or read) the folders on its way to its files."""
-    for folder in folders:
-        for part in (folder, *folder.parents):
-            mode = part.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                log.warning("postgres.may_pass_through folder=%s account=%s", part, SYSTEM_USER)
-                part.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

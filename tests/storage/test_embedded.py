@@ -25,14 +25,13 @@ from storage.embedded import (
     SOCKET_PATH_BYTES_MAX,
     EmbeddedPostgres,
     EmbeddedPostgresError,
-    _as_user,
-    _file_owner,
     running_dsn,
 )
 from storage.journal import Journal, JournalBatch
 from storage.leases import Leases, bot_lease
 from storage.migrate import migrate
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
+from storage.system_account import as_user, file_owner, let_read
 from tests.storage.conftest import CONFIG, entries
 
 OWNER_PROGRAM = """
@@ -295,6 +294,24 @@ async def test_a_failed_start_shows_the_servers_own_words_and_frees_the_folder(i
         await _start_and_stop(home)
 
 
+async def test_a_folder_that_cannot_be_made_is_refused_in_clear_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbeddedPostgresError, match="cannot run in"):
+        await EmbeddedPostgres(tmp_path / "file" / "state").start()
+
+
+def test_programs_hidden_by_the_installers_umask_become_readable_but_not_writable(tmp_path: Path) -> None:
+    program, library = tmp_path / "bin" / "postgres", tmp_path / "lib.so"
+    program.parent.mkdir(mode=0o700)
+    program.touch()
+    program.chmod(0o700)
+    library.touch()
+    library.chmod(0o600)
+    let_read(tmp_path)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (program.parent, program, library)]
+    assert modes == [0o705, 0o705, 0o604]
+
+
 async def test_an_interrupt_from_the_terminal_does_not_reach_the_server(server: EmbeddedPostgres) -> None:
     assert server.pid is not None
     assert os.getsid(server.pid) != os.getsid(0)
@@ -317,7 +334,7 @@ def _start_owner_program(home: Path) -> subprocess.Popen[str]:
 
 def _start_stranger(seconds: str) -> subprocess.Popen[bytes]:
     # The process belongs to the server's own account: only then can PostgreSQL mistake it for a server.
-    return subprocess.Popen(["sleep", seconds], **_as_user(_file_owner()))
+    return subprocess.Popen(["sleep", seconds], **as_user(file_owner()))
 
 
 def _kill(server: EmbeddedPostgres) -> None:
