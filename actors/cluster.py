@@ -10,6 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from actors.settings import Settings
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "trellis"
 ATTEMPTS = 3
 STOP_LIMIT_S = 10.0
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -40,6 +41,8 @@ class Cluster:
         self._settings = settings
         self._home = Home(settings.home)
         self._temp = _temp_dir(settings.home)
+        self.is_half_started = False
+        """A start was given up: a thread inside Ray still waits for servers that `stop` has ended."""
 
     @property
     def is_local(self) -> bool:
@@ -51,7 +54,7 @@ class Cluster:
         self._set_environment()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await asyncio.to_thread(self._init)
+                await self._init_aside()
                 return
             except Exception as error:
                 await asyncio.to_thread(self._shut_down)
@@ -66,11 +69,7 @@ class Cluster:
     # ------------------------------------------------------------------ Ray
 
     def _set_environment(self) -> None:
-        # Ray reads these while it is imported, and hands them on to every process it starts.
-        os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = self._token()
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ["RAY_DEDUP_LOGS"] = "0"
         # Ray would take the address from here even where we ask for a local start.
         os.environ.pop("RAY_ADDRESS", None)
 
@@ -78,8 +77,30 @@ class Cluster:
         given = self._settings.ray_auth_token
         return given.value if given else self._home.token("ray")
 
+    async def _init_aside(self) -> None:
+        """Run Ray's start, which blocks for seconds, in a thread that need not end for us to end."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._init()
+            except BaseException as error:
+                errors.append(error)
+            with suppress(RuntimeError):  # The loop may be gone when the start was given up.
+                loop.call_soon_threadsafe(done.set)
+
+        self.is_half_started = True
+        threading.Thread(target=work, name="ray start", daemon=True).start()
+        await done.wait()
+        self.is_half_started = False
+        if errors:
+            raise errors[0]
+
     def _init(self) -> None:
         import ray
+
+        from actors.wiring import NAMESPACE
 
         common: dict[str, Any] = {
             "namespace": NAMESPACE,
@@ -103,9 +124,10 @@ class Cluster:
         import ray
 
         own = _processes(Path(ray.__file__).parent) if self.is_local else []
-        ray.shutdown()
+        if not self.is_half_started:
+            ray.shutdown()
         if self.is_local:
-            _end(own)
+            _end(own, at_once=self.is_half_started)
             shutil.rmtree(self._temp, ignore_errors=True)
 
     def _explain(self, error: Exception) -> str:
@@ -149,12 +171,11 @@ def _processes(package: Path) -> list[psutil.Process]:
     return found
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    _, left = psutil.wait_procs(processes, timeout=STOP_LIMIT_S / 2)
+def _end(processes: list[psutil.Process], *, at_once: bool) -> None:
+    """End processes that should be ending by themselves, or that nobody has told yet."""
+    _, left = psutil.wait_procs(processes, timeout=0 if at_once else STOP_LIMIT_S / 2)
     for process in left:
         log.warning("ray.left_behind pid=%s", process.pid)
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     psutil.wait_procs(left, timeout=STOP_LIMIT_S / 2)

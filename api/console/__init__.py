@@ -1,0 +1,1 @@
+"""The console's side of the API: how it asks, and how the answers look."""

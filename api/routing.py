@@ -1,0 +1,165 @@
+"""What an address of the API is: declared once beside its handler, read by the router and by the OpenAPI document.
+
+A handler is an ordinary coroutine whose parameters say what it needs: `services`, the names in the path, `query`
+and `body` (Structs), `command_id` (the Idempotency-Key). It answers with a Struct or raises.
+"""
+
+import asyncio
+import inspect
+import re
+import types
+from collections.abc import Awaitable, Callable
+from typing import Any, get_type_hints
+
+import msgspec
+from aiohttp import hdrs, web
+
+from api.problems import ApiProblem, FieldProblem, Kind, invalid
+
+READ_LIMIT_S = 8.0
+COMMAND_LIMIT_S = 30.0
+COMMAND_ID_HEADER = "Idempotency-Key"
+COMMAND_ID_PATTERN = r"[\x21-\x7e]{1,100}"
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One address with one method, and everything that a caller may send and get."""
+
+    method: str
+    path: str
+    tag: str
+    handler: Handler
+    status: int
+    problems: tuple[int, ...]
+    parameters: tuple[str, ...]
+    """The names in the path."""
+    query: type[msgspec.Struct] | None
+    body: type[msgspec.Struct] | None
+    answer: Any
+    command_id_required: bool | None
+    """None: the route takes no Idempotency-Key."""
+    needs_token: bool
+    media_type: str
+    mentions: tuple[type[msgspec.Struct], ...]
+    """What the answer's text consists of, where it is not one JSON value."""
+
+    @property
+    def summary(self) -> str:
+        """Give the handler's docstring: what the route does."""
+        return inspect.getdoc(self.handler) or ""
+
+    @property
+    def limit_s(self) -> float:
+        """Give the time after which the caller is told to try again."""
+        return READ_LIMIT_S if self.method == hdrs.METH_GET else COMMAND_LIMIT_S
+
+
+class Routes:
+    """The routes of one module, in the order in which they are declared."""
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+        self.items: list[Route] = []
+
+    def get(self, path: str, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a reading route; see `Route` for what may be added."""
+        return self._declare(hdrs.METH_GET, path, more)
+
+    def post(self, path: str, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a commanding route; see `Route` for what may be added."""
+        return self._declare(hdrs.METH_POST, path, more)
+
+    def _declare(self, method: str, path: str, more: dict[str, Any]) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            hints = get_type_hints(handler)
+            command_id = hints.get("command_id")
+            defaults: dict[str, Any] = {
+                "status": 200,
+                "problems": (),
+                "needs_token": True,
+                "media_type": "application/json",
+                "mentions": (),
+                "answer": hints["return"],
+            }
+            self.items.append(
+                Route(
+                    method=method,
+                    path=path,
+                    tag=self._tag,
+                    handler=handler,
+                    parameters=tuple(re.findall(r"{(\w+)}", path)),
+                    query=hints.get("query"),
+                    body=hints.get("body"),
+                    command_id_required=None if command_id is None else not _is_optional(command_id),
+                    **(defaults | more),
+                )
+            )
+            return handler
+
+        return add
+
+
+def to_aiohttp(route: Route, services: object) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Make the function that aiohttp calls: read what the handler asks for, call it, write the answer."""
+    takes_request = "request" in inspect.signature(route.handler).parameters
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        arguments: dict[str, Any] = {"services": services}
+        arguments |= {name: request.match_info[name] for name in route.parameters}
+        if route.query is not None:
+            arguments["query"] = _read_query(request, route.query)
+        if route.body is not None:
+            arguments["body"] = await _read_body(request, route.body)
+        if route.command_id_required is not None:
+            arguments["command_id"] = _read_command_id(request, route.command_id_required)
+        if takes_request:
+            # Writes its own answer, and may go on writing for hours.
+            response: web.StreamResponse = await route.handler(**arguments, request=request)
+            return response
+        async with asyncio.timeout(route.limit_s):
+            answer = await route.handler(**arguments)
+        return json_response(answer, route.status)
+
+    return serve
+
+
+def json_response(answer: Any, status: int = 200) -> web.Response:
+    """Write a Struct as JSON: amounts as decimal strings, times as whole milliseconds."""
+    return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _read_query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    if len(set(request.query)) != len(request.query):
+        raise ApiProblem(Kind.MALFORMED, "a parameter is given twice")
+    try:
+        return msgspec.convert(dict(request.query), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error, in_query=True) from None
+
+
+async def _read_body(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    content = await request.read()
+    if content and request.content_type != "application/json":
+        raise ApiProblem(Kind.UNSUPPORTED_MEDIA_TYPE)
+    try:
+        return msgspec.json.decode(content or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except msgspec.DecodeError as error:
+        raise ApiProblem(Kind.MALFORMED, f"the body is not JSON: {error}") from None
+
+
+def _read_command_id(request: web.Request, is_required: bool) -> str | None:
+    text = request.headers.get(COMMAND_ID_HEADER)
+    if text is None and not is_required:
+        return None
+    if text is None or not re.fullmatch(COMMAND_ID_PATTERN, text):
+        detail = f"send {COMMAND_ID_HEADER}: a word of your own, the same when you repeat the command"
+        raise ApiProblem(Kind.MALFORMED, detail, [FieldProblem(detail, parameter=COMMAND_ID_HEADER)])
+    return text
+
+
+def _is_optional(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) and type(None) in hint.__args__
