@@ -115,6 +115,9 @@ def _match(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]
         if name.generation > slot.generation:
             adopt_later(state, slot, cell, report, name.generation, now)
             out.append(Note(NoteKind.ADOPTED, f"took over {report.link_id}", _level_of(name)))
+        elif name.generation < slot.generation and slot.sent_ms >= view.asked_ms:
+            # The list is older than our next order: this one has been filled since.
+            continue
         elif name.generation < slot.generation or slot.phase is OrderPhase.NONE or slot.side is not name.side:
             _end_orphan(report, out)
             continue
