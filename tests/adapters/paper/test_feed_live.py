@@ -147,9 +147,16 @@ async def test_without_a_venue_the_model_is_chosen_and_says_so() -> None:
         assert time.monotonic() - began >= 0.3
     assert isinstance(feed, ModelFeed)
     assert feed.name == "model: seed 9"
-    refused = single_host(f"http://127.0.0.1:{hosts.rest.rpartition(':')[2]}")
-    assert isinstance(await choose_feed(BOTH, refused, probe_s=0.3), ModelFeed)
-    assert await LiveFeed(BOTH, refused).history(BTC_SPOT, now_ms()) == []
+
+
+async def test_a_venue_that_cannot_be_reached_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        hosts = single_host(f"http://127.0.0.1:{closed.getsockname()[1]}")
+    async with asyncio.timeout(10):
+        assert isinstance(await choose_feed(BOTH, hosts, probe_s=60), ModelFeed)
+        nowhere = single_host("http://no-such-venue.invalid")
+        assert isinstance(await choose_feed(BOTH, nowhere, probe_s=5), ModelFeed)
+        assert await LiveFeed(BOTH, hosts).history(BTC_SPOT, now_ms()) == []
 
 
 async def test_a_recording_session_writes_what_the_stream_said(venue: MarketVenue, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise, takewhile
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from adapters.exchanges.paper.candles import CandleSeries
 from adapters.exchanges.paper.catalogue import LISTINGS
 from adapters.exchanges.paper.events import BookChange, MarketEvent, MarketTrade
+from adapters.exchanges.paper.feeds import calibrate
 from adapters.exchanges.paper.feeds.calibrate import DEPTH_BPS, HORIZONS_S, QUANTILES, MarketFigures, measure
 from adapters.exchanges.paper.feeds.figures import COINS, FIGURES
 from adapters.exchanges.paper.feeds.files import load_recording
@@ -47,6 +49,17 @@ def test_the_same_seed_gives_the_same_market_and_another_seed_another() -> None:
     first, again, other = (list(_events(ModelFeed([BTC_SPOT, BTC_LINEAR], seed), 20)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
+
+
+def test_a_second_run_of_a_feed_goes_on_at_the_price_of_the_first() -> None:
+    feed, state = ModelFeed([BTC_SPOT, BTC_LINEAR], 7), MarketState(BTC_SPOT)
+    for instrument, event in _events(feed, 200):
+        if instrument is BTC_SPOT:
+            state.apply(event)
+    before = state.mark_ticks or 0
+    _, opening = next(_events(feed, 200))
+    state.apply(opening)
+    assert state.mark_ticks == pytest.approx(before, rel=0.0005)
 
 
 async def test_the_past_is_the_same_for_a_seed_and_leads_up_to_the_first_price() -> None:
@@ -122,6 +135,18 @@ def test_bars_of_the_model_are_not_all_alike() -> None:
 def test_a_feed_says_its_seed() -> None:
     assert ModelFeed([BTC_SPOT], 7).name == "model: seed 7"
     assert ModelFeed([BTC_SPOT], 7, speed=60).name == "model: seed 7 at 60x"
+
+
+def test_the_figures_of_a_file_are_printed_for_the_reader(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "trades.csv"
+    rows = [f"{number},{START_MS + number * 900},{61_800 + number}.5,0.01,buy" for number in range(100)]
+    file.write_text("id,timestamp,price,volume,side\n" + "\n".join(rows))
+    calibrate.main([str(file), "spot"])
+    printed = capsys.readouterr().out
+    assert "    sweeps_per_s=1.122\n" in printed
+    assert "    side_persistence=1\n" in printed
 
 
 @needs_recordings

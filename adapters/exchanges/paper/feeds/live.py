@@ -4,9 +4,9 @@ It trades nothing there and needs no key. Losing the line only pauses the market
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -23,17 +23,17 @@ from .v5_stream import STALE_S, V5MarketSocket
 HISTORY_MINUTES = 7 * 1440
 PAGE_BARS = 1000
 REQUEST_S = 10.0
+REQUESTS_AT_ONCE = 8
+
+log = logging.getLogger(__name__)
 
 
-class _Klines(msgspec.Struct):
-    class Result(msgspec.Struct):
-        """The page itself; absent when the request was refused."""
+class _Page(msgspec.Struct):
+    rows: list[tuple[str, ...]] = msgspec.field(name="list", default_factory=list)
 
-        rows: list[tuple[str, ...]] = msgspec.field(name="list", default_factory=list)
 
-    retCode: int
-    retMsg: str
-    result: Result
+class _Answer(msgspec.Struct):
+    result: _Page
 
 
 class LiveFeed:
@@ -52,19 +52,18 @@ class LiveFeed:
         self._stale_s = stale_s
 
     async def history(self, instrument: Instrument, until_ms: int) -> Sequence[Bar]:
-        """Page a week of one-minute bars from the venue; what cannot be had is simply not there."""
-        bars: list[Bar] = []
-        end_ms = until_ms - until_ms % MINUTE_MS - MINUTE_MS
+        """Read a week of one-minute bars from the venue; what cannot be had is simply not there."""
+        newest_ms = until_ms - until_ms % MINUTE_MS - MINUTE_MS
+        ends = [newest_ms - back * MINUTE_MS for back in range(0, HISTORY_MINUTES, PAGE_BARS)]
+        limit = asyncio.Semaphore(REQUESTS_AT_ONCE)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
-            while len(bars) < HISTORY_MINUTES:
-                try:
-                    page = await self._page(http, instrument, end_ms)
-                except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError):
-                    break
-                bars.extend(page)
-                if len(page) < PAGE_BARS:
-                    break
-                end_ms = page[-1].start_ms - MINUTE_MS
+            pages = await asyncio.gather(*(self._page(http, limit, instrument, end_ms) for end_ms in ends))
+        bars: list[Bar] = []
+        for page in pages:
+            bars.extend(page)
+            if len(page) < PAGE_BARS:
+                # The instrument is younger than that, or a page is missing: bars beyond would leave a hole.
+                break
         return bars[::-1]
 
     async def run(self, sink: MarketSink, start_ms: int) -> None:
@@ -77,35 +76,52 @@ class LiveFeed:
                     tasks.create_task(socket.run(), name=socket.name)
 
     async def answers(self, timeout_s: float) -> bool:
-        """Tell whether the public stream sends anything for the first instrument within the limit."""
+        """Tell whether the public stream says anything of the first instrument within the limit.
+
+        A venue that cannot be reached, or refuses, is a no at once; only a silent one uses up the time.
+        """
+        instrument = self._instruments[0]
         heard = asyncio.Event()
 
         def listen(_: Instrument, __: MarketEvent) -> None:
             heard.set()
 
-        probe = LiveFeed(self._instruments[:1], self._hosts, stale_s=self._stale_s)
-        running = asyncio.create_task(probe.run(listen, 0))
-        try:
-            async with asyncio.timeout(timeout_s):
-                await heard.wait()
-        except TimeoutError:
-            return False
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-        return True
+        async with aiohttp.ClientSession() as http:
+            socket = V5MarketSocket(
+                self._hosts.public, instrument.market, [instrument], lambda: http, listen, self._stale_s
+            )
+            running = asyncio.create_task(socket.run(), name="feed.probe")
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await socket.tried.wait()
+                    if socket.up.is_set():
+                        await heard.wait()
+            except TimeoutError:
+                pass
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+        return heard.is_set()
 
-    async def _page(self, http: aiohttp.ClientSession, instrument: Instrument, end_ms: int) -> list[Bar]:
-        """Give up to a thousand bars that start at or before `end_ms`, newest first."""
-        query: dict[str, Any] = {
+    async def _page(
+        self, http: aiohttp.ClientSession, limit: asyncio.Semaphore, instrument: Instrument, end_ms: int
+    ) -> list[Bar]:
+        """Give up to a thousand bars that start at or before `end_ms`, newest first; none if it fails."""
+        query: dict[str, str | int] = {
             "category": instrument.market.value,
             "symbol": instrument.symbol,
             "interval": "1",
             "limit": PAGE_BARS,
+            "start": end_ms - (PAGE_BARS - 1) * MINUTE_MS,
             "end": end_ms,
         }
-        async with http.get(f"{self._hosts.market_rest}/v5/market/kline", params=query) as response:
-            answer = msgspec.json.decode(await response.read(), type=_Klines)
+        url = f"{self._hosts.market_rest}/v5/market/kline"
+        try:
+            async with limit, http.get(url, params=query) as response:
+                answer = msgspec.json.decode(await response.read(), type=_Answer)
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError) as error:
+            log.warning("feed.history_failed symbol=%s error=%s", instrument.symbol, type(error).__name__)
+            return []
         grid = TickGrid(instrument)
         return [_bar(row, grid, instrument.tick_size) for row in answer.result.rows]
 

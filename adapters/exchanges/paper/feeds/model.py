@@ -81,18 +81,23 @@ class ModelFeed:
         await play(self.events(start_ms), sink, start_ms, self._speed)
 
     def events(self, start_ms: int) -> Iterator[TimedEvent]:
-        """Give the events of every market in order, endlessly. One iteration per feed: the path moves on."""
-        tapes = [self._tape(order, instrument, start_ms) for order, instrument in enumerate(self._instruments)]
+        """Give the events of every market in order, endlessly. A second run goes on where the path is."""
+        # Every flow is made before the first one moves the path that it may share with another.
+        flows = [(instrument, self._flow(instrument)) for instrument in self._instruments]
+        tapes = [self._tape(order, instrument, flow, start_ms) for order, (instrument, flow) in enumerate(flows)]
         return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes, key=lambda item: item[:2])
 
-    def _tape(self, order: int, instrument: Instrument, start_ms: int) -> Iterator[TimedEvent]:
-        flow = OrderFlow(
+    def _flow(self, instrument: Instrument) -> OrderFlow:
+        return OrderFlow(
             instrument,
             FIGURES[instrument.market],
             _coin(instrument).activity,
             self._paths[instrument.base],
             self._rng("flow", instrument.market, instrument.symbol),
         )
+
+    @staticmethod
+    def _tape(order: int, instrument: Instrument, flow: OrderFlow, start_ms: int) -> Iterator[TimedEvent]:
         for event in flow.events(start_ms):
             yield event.at_ms, order, instrument, event
 

@@ -32,7 +32,7 @@ _WIDE_SPREAD = 0.002
 
 
 class OrderFlow:
-    """One market's events, endlessly, from step 0 at `start_ms`."""
+    """One market's events, endlessly, from where the path is when the flow is made."""
 
     def __init__(
         self, instrument: Instrument, figures: MarketFigures, activity: float, path: PricePath, rng: Random
@@ -40,6 +40,7 @@ class OrderFlow:
         self._figures = figures
         self._activity = activity
         self._path = path
+        self._first = path.next_index
         self._rng = rng
         self._tick = float(instrument.tick_size)
         self._lot = max(1, int(instrument.lot_size * SIZE_SCALE))
@@ -56,7 +57,7 @@ class OrderFlow:
 
     def events(self, start_ms: int) -> Iterator[MarketEvent]:
         """Give the events in order, the first of them a snapshot of the book."""
-        price, _ = self._path.at(0)
+        price, _ = self._path.at(self._first)
         self._quote_around(price)
         self._changed = ({}, {})
         yield BookChange(start_ms, True, tuple(self._bids.top(9_999)), tuple(self._asks.top(9_999)))
@@ -66,7 +67,7 @@ class OrderFlow:
             index += 1
 
     def _step(self, index: int, at_ms: int) -> Iterator[MarketEvent]:
-        price, regime = self._path.at(index)
+        price, regime = self._path.at(self._first + index)
         for offset in self._arrivals(regime):
             yield from self._sweep(at_ms + offset, price)
         end_ms = at_ms + STEP_MS - 1

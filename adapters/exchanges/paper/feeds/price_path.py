@@ -53,6 +53,11 @@ class PricePath:
         self._count = 0
         self._begin_spell()
 
+    @property
+    def next_index(self) -> int:
+        """Give the step that was not asked for yet: where a run that begins now begins."""
+        return self._count
+
     def at(self, index: int) -> tuple[float, Regime]:
         """Give the price and the regime at a step; steps long past are forgotten."""
         while self._count <= index:

@@ -104,7 +104,10 @@ def read_events(path: Path) -> Iterator[MarketEvent]:
 
 
 def load(path: Path, instrument: Instrument) -> Recording:
-    """Read a recording into ticks of `instrument`: exactly as recorded where the tick is the same."""
+    """Read a recording into ticks of `instrument`: exactly as recorded where the tick is the same.
+
+    Only a stamp that lies before the one it follows is moved up to it: replayed time does not go back.
+    """
     header = read_header(path)
     if header.symbol != instrument.symbol:
         raise ValueError(f"{path.name} holds {header.symbol}, not {instrument.symbol}")
