@@ -11,6 +11,9 @@ from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
 from engine.ids import Instant
 from engine.trading.orders import CancelOrder, Execution, LookUpOrder, OrderReport, Side
 
+ORPHAN_WAIT_MS = 1_000
+"""How long the cancel of an order without a slot may take before the venue is asked again."""
+
 
 def find_slot(state: GridState, name: OrderName) -> tuple[Slot, Cell | None] | None:
     """Find the slot that an order's name belongs to; None if the grid has no such level now."""
@@ -32,9 +35,10 @@ def find_slot(state: GridState, name: OrderName) -> tuple[Slot, Cell | None] | N
 def catch_up(state: GridState, name: OrderName, now: Instant, out: list[GridEffect]) -> None:
     """Follow a range that an earlier life of this bot moved and did not live to write down.
 
-    Only an order that we placed bears a name outside the range, and it was placed because the range had moved.
+    A name outside the range with a number above all that we remember was given after such a move. A lower number
+    is a late word about an order of a level that the range has left.
     """
-    if not isinstance(name.level, int) or not state.cells or not state.sizing:
+    if not isinstance(name.level, int) or name.generation <= trailing.newest_generation(state):
         return
     index = name.level if name.side is Side.BUY else name.level - 1
     for _ in range(len(state.cells)):
@@ -54,7 +58,10 @@ def adopt_later(
 ) -> None:
     """Take over an order that is newer than our memory: its existence proves that the older one is over."""
     lots = fact.order_lots if isinstance(fact, Execution) else fact.lots
+    if slot is state.entry and not slot.is_empty:
+        state.entry_left -= slot.filled
     slots.clear(slot)
+    state.quiet_since_ms = Instant(0)
     if cell is not None and cell.side is not fact.side:
         # The lost pages of our journal turned this cell; nothing else makes it place its other order.
         cell.side = fact.side
@@ -68,27 +75,28 @@ def resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffec
     state.last_ticks = view.price_ticks or state.last_ticks
     listed = _match(state, view, now, out)
     for slot, level in named_slots(state):
-        if slot.is_empty or slot.generation in listed.get(id(slot), ()) or slot.sent_ms >= view.asked_ms:
-            continue
-        out.append(LookUpOrder(slots.name_of(state, slot, level)))
+        known = slot.is_empty or slot.final_status is not None or slot.sent_ms >= view.asked_ms
+        if not known and slot.generation not in listed.get(id(slot), ()):
+            out.append(LookUpOrder(slots.name_of(state, slot, level)))
+    if state.syncing:
+        # A new life may try what the last one was refused; a regular look at the venue is no reason to.
+        for cell in state.cells:
+            cell.blocked = False
     state.syncing = False
     if state.status in (BotStatus.STOPPING, BotStatus.PAUSING):
-        if not view.open_orders and state.quiet_since_ms and view.asked_ms >= state.quiet_since_ms:
-            lifecycle.confirmed_quiet(state, now, out)
-        else:
-            state.quiet_since_ms = Instant(0)
-            slots.wake_bot_at(state, Instant(now + 1_000))
-            _cancel_live(state, now, out)
+        _prove_quiet(state, view, now, out)
         return
+    if state.status is not BotStatus.RUNNING:
+        # A halted bot, or one that closes its position, wants no grid order; its lost life may have placed one.
+        _cancel_adopted(state, listed, now, out)
     for slot in (state.entry, state.exit):
         if slot.is_empty:
             lifecycle.retry_market(state, slot, now, out)
-    for cell in state.cells:
-        cell.blocked = False
+    # Stops first: a bot that must end now places nothing before.
+    stops.on_price(state, now, out)
     if state.status is BotStatus.RUNNING:
         cells.replan_all(state, now, out)
         cells.keep_window(state, now, out)
-    stops.on_price(state, now, out)
 
 
 def named_slots(state: GridState) -> list[tuple[Slot, int | str]]:
@@ -119,7 +127,9 @@ def _match(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]
             # The list is older than our next order: this one has been filled since.
             continue
         elif name.generation < slot.generation or slot.phase is OrderPhase.NONE or slot.side is not name.side:
-            _end_orphan(report, out)
+            # A list older than the slot's present order shows its predecessor, which is over by now.
+            if slot.sent_ms < view.asked_ms:
+                _end_orphan(report, out)
             continue
         else:
             slots.apply_report(state, slot, report, now, out)
@@ -132,10 +142,17 @@ def _end_orphan(report: OrderReport, out: list[GridEffect]) -> None:
     out.append(CancelOrder(report.link_id))
 
 
-def _cancel_live(state: GridState, now: Instant, out: list[GridEffect]) -> None:
-    for slot, level in named_slots(state):
-        slots.cancel(state, slot, level, now, out)
-    lifecycle.check_quiet(state, now, out)
+def _prove_quiet(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:
+    """Finish a stop or a pause if the venue, asked after our last order was over, lists no order of ours."""
+    if view.open_orders:
+        state.quiet_since_ms = Instant(0)
+        for slot, level in named_slots(state):
+            slots.cancel(state, slot, level, now, out)
+        # What was cancelled as an orphan reports to no slot, so only asking again shows that it is gone.
+        slots.wake_bot_at(state, Instant(now + ORPHAN_WAIT_MS))
+    elif state.quiet_since_ms and view.asked_ms >= state.quiet_since_ms:
+        lifecycle.confirmed_quiet(state, now, out)
+    # An answer to an older question proves nothing; the one to the present question is on its way.
 
 
 def _level_of(name: OrderName) -> int | None:

@@ -20,7 +20,7 @@ from engine.grid.sizing import Sizing
 from engine.ids import BotId, ExecutionId, Instant
 from engine.machine import Transitions
 from engine.trading.instrument import FeeRates, Instrument
-from engine.trading.orders import OrderStatus, Side
+from engine.trading.orders import Execution, OrderStatus, Side
 
 NEVER_TICKS = 2**62
 """A price that no market reaches."""
@@ -58,12 +58,31 @@ MOVES = Transitions(
         BotStatus.ENTERING: {BotStatus.RUNNING, BotStatus.PAUSING, BotStatus.STOPPING, BotStatus.HALTED},
         BotStatus.RUNNING: {BotStatus.PAUSING, BotStatus.STOPPING, BotStatus.HALTED},
         BotStatus.PAUSING: {BotStatus.PAUSED, BotStatus.STOPPING, BotStatus.HALTED},
-        BotStatus.PAUSED: {BotStatus.RUNNING, BotStatus.ENTERING, BotStatus.AWAITING_TRIGGER, BotStatus.STOPPING},
+        BotStatus.PAUSED: {
+            BotStatus.RUNNING,
+            BotStatus.ENTERING,
+            BotStatus.AWAITING_TRIGGER,
+            BotStatus.STOPPING,
+            BotStatus.STOPPED,
+        },
         # An emergency stop may overtake an ordinary one and change its mind about the position.
         BotStatus.STOPPING: {BotStatus.STOPPED, BotStatus.CLOSING, BotStatus.STOPPING, BotStatus.HALTED},
         BotStatus.CLOSING: {BotStatus.STOPPED, BotStatus.STOPPING, BotStatus.HALTED},
-        BotStatus.STOPPED: {BotStatus.RUNNING, BotStatus.ENTERING, BotStatus.AWAITING_TRIGGER, BotStatus.STOPPING},
-        BotStatus.HALTED: {BotStatus.RUNNING, BotStatus.ENTERING, BotStatus.AWAITING_TRIGGER, BotStatus.STOPPING},
+        # A start that the present price refuses ends where it began, with the refusal as its reason.
+        BotStatus.STOPPED: {
+            BotStatus.RUNNING,
+            BotStatus.ENTERING,
+            BotStatus.AWAITING_TRIGGER,
+            BotStatus.STOPPING,
+            BotStatus.STOPPED,
+        },
+        BotStatus.HALTED: {
+            BotStatus.RUNNING,
+            BotStatus.ENTERING,
+            BotStatus.AWAITING_TRIGGER,
+            BotStatus.STOPPING,
+            BotStatus.STOPPED,
+        },
     }
 )
 
@@ -110,6 +129,8 @@ class Slot(msgspec.Struct):
     seen: list[ExecutionId] = msgspec.field(default_factory=list)
     """Executions of this order that are already applied."""
     cancel_is_ours: bool = False
+    name_is_taken: bool = False
+    """The venue refused the order because it knows its name already."""
     rejects: int = 0
     """Refusals in a row with the same reason."""
     reject_reason: RejectReason | None = None
@@ -145,7 +166,7 @@ class Cell(msgspec.Struct):
     requotes: int = 0
     """Ticks behind its level at which the next order is placed, after post-only refusals."""
     blocked: bool = False
-    """Refused so often for one reason that only a start or a new view of the venue tries again."""
+    """Refused so often for one reason that only a start, of the bot or of its process, tries again."""
 
     @property
     def is_opening(self) -> bool:
@@ -220,7 +241,10 @@ class GridState(msgspec.Struct):
     started_ms: Instant = Instant(0)
     last_execution_ms: Instant = Instant(0)
     funding_seen: list[ExecutionId] = msgspec.field(default_factory=list)
+    held: list[Execution] = msgspec.field(default_factory=list)
+    """While syncing: executions of orders newer than our memory, until all older ones have been read."""
     stray_executions: int = 0
+    """Executions of orders that no level of this grid can have placed; not booked."""
     command_version: int = 0
     """The owner's last wish that was carried out. A restart repeats no older one: what a stop-loss has ended
     stays ended until the owner wants it again."""
