@@ -125,9 +125,10 @@ class Database:
             await _commit(connection, transaction)
 
     async def repeat(self, work: Callable[[Connection], Awaitable[T]], *, within_s: float = REPEAT_LIMIT_S) -> T:
-        """Run `work` in a transaction, again and again while the outcome is not definite, up to `within_s`.
+        """Run `work` in a transaction, again and again while the outcome is not definite.
 
-        Only for work that is harmless when done twice. The last error passes through when time is up.
+        Only for work that is harmless when done twice. No attempt begins after `within_s`; then the last error
+        passes through.
         """
         deadline = time.monotonic() + within_s
         for pause_s in _pauses():

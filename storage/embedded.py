@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 
 SUPERUSER = "trellis"
 DATABASE = "trellis"
-START_LIMIT_S = 30.0
+START_LIMIT_S = 120.0
+"""Well above a start (half a second): replaying a killed server's log takes as long as it takes."""
+INITIALISE_LIMIT_S = 60.0
 STOP_LIMIT_S = 15.0
 SOCKET_PATH_BYTES_MAX = 107
 SOCKET_NAME = ".s.PGSQL.5432"
@@ -193,7 +195,7 @@ class EmbeddedPostgres:
             cwd="/",
             capture_output=True,
             text=True,
-            timeout=START_LIMIT_S * 2,
+            timeout=INITIALISE_LIMIT_S,
             check=False,
         )
         if done.returncode:
@@ -279,7 +281,7 @@ class EmbeddedPostgres:
         try:
             process = psutil.Process(int(pid_file.read_text().split(maxsplit=1)[0]))
             is_server = process.status() != psutil.STATUS_ZOMBIE and str(self._cluster) in process.cmdline()
-        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
+        except (FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess, psutil.AccessDenied):
             return
         if is_server:
             log.warning("postgres.left_behind pid=%s", process.pid)

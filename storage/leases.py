@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from engine.errors import Retryable
+from engine.errors import OutcomeUnknown, Retryable
 from engine.ids import BotId
 from storage.database import Connection, Database
 
@@ -75,7 +75,8 @@ class Leases:
     async def renew(self, lease: Lease) -> bool:
         """Extend a lease that still runs. False means it is lost for good: take it anew or stop.
 
-        One attempt, no repeats: the caller counts the time that is left.
+        One attempt, no repeats, so it may raise `Retryable` or `OutcomeUnknown`: the caller counts the time
+        that is left.
         """
         async with self._database.transaction() as connection:
             done = await connection.execute(
@@ -156,7 +157,7 @@ class LeaseKeeper:
                 # A renewal that takes longer than the lease runs is no renewal.
                 async with asyncio.timeout(self.left_s):
                     renewed = await self._leases.renew(self.lease)
-            except (Retryable, TimeoutError):
+            except (Retryable, OutcomeUnknown, TimeoutError):
                 log.warning("lease.renewal_failed name=%s left_s=%.1f", self.lease.name, self.left_s)
                 await asyncio.sleep(min(0.2, self.left_s))
                 continue

@@ -1,13 +1,16 @@
 """Leases: one writer at a time, by the database's clock, and never an old one."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from engine.errors import Retryable
 from storage.database import Connection, Database
 from storage.leases import Lease, LeaseKeeper, Leases, StaleEpoch, guard
+from tests.storage.proxy import BreakingWire, Cut
 
 LONG_MS = 60_000
 
@@ -137,17 +140,23 @@ async def test_two_who_fight_for_a_lease_never_write_in_the_same_epoch(database:
     assert len({(row["holder"], row["epoch"]) for row in rows}) == len({row["epoch"] for row in rows})
 
 
-async def test_a_keeper_renews_in_time(leases: Leases, database: Database) -> None:
-    keeper = await LeaseKeeper.take(leases, "x", "a", 150)
-    assert keeper is not None
-    lost = asyncio.Event()
-    task = asyncio.create_task(keeper.keep(_setter(lost)))
-    for _ in range(6):
-        await asyncio.sleep(0.1)
-        await _write(database, keeper.lease)
-    assert keeper.is_safe
-    task.cancel()
-    assert not lost.is_set()
+@pytest.mark.parametrize("cuts", [[], [Cut.BEFORE_COMMIT], [Cut.AFTER_COMMIT]])
+async def test_a_keeper_renews_in_time_even_through_a_renewal_in_doubt(
+    leases: Leases, database: Database, postgres_dsn: str, cuts: list[Cut]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with BreakingWire(postgres_dsn, Path(folder)) as wire, Database(wire.dsn) as wired:
+            keeper = await LeaseKeeper.take(Leases(wired), "x", "a", 2000)
+            assert keeper is not None
+            wire.cuts.extend(cuts)
+            lost = asyncio.Event()
+            task = asyncio.create_task(keeper.keep(_setter(lost)))
+            await asyncio.sleep(2.6)
+            assert not wire.cuts
+            assert keeper.is_safe
+            await _write(database, keeper.lease)
+            task.cancel()
+            assert not lost.is_set()
 
 
 async def test_a_keeper_says_so_when_another_has_taken_over(leases: Leases, database: Database) -> None:
