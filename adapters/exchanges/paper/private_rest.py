@@ -87,15 +87,15 @@ class PrivateRest:
     def _execute(self, account: Account, operation: str, payload: bytes) -> Answer:
         if self._operations.knows(operation):
             return self._operations.execute(account, operation, payload)
-        handler = self._queries.handlers.get(operation)
-        query = {} if handler is None else dict(parse_qsl(payload.decode(), keep_blank_values=True))
+        is_query = operation in self._queries.handlers
+        query = dict(parse_qsl(payload.decode(), keep_blank_values=True)) if is_query else {}
         category = query.get("category", "")
         allowance = self._limiter.use(account.uid, operation, category, self._venue.now_ms())
         if not allowance.granted:
             return Answer(Code.RATE_LIMIT, TOO_MANY, allowance=allowance)
         try:
-            if handler is not None:
-                result = handler(account, query)
+            if is_query:
+                result = self._queries.answer(account, operation, query)
             else:
                 result = self._settings.execute(account, operation, payload)
         except Refused as refused:

@@ -13,6 +13,12 @@ from .rows import Row, Rows, rate_text
 from .venue import Venue
 
 
+EMPTY_CATEGORIES = frozenset({"inverse", "option"})
+"""Categories of the API in which nothing is listed here: their lists are empty, as at a venue without them."""
+
+_LISTS = frozenset({"order.realtime", "order.history", "execution.list", "position.list", "position.closed-pnl"})
+
+
 class Queries:
     """The private GET endpoints, by operation name."""
 
@@ -34,6 +40,13 @@ class Queries:
             "user.query-api": self._key,
             "asset.coin.query-info": self._coins,
         }
+
+    def answer(self, account: Account, operation: str, query: Query) -> Any:
+        """Answer a query, or refuse it."""
+        category = query.get("category", "")
+        if category in EMPTY_CATEGORIES and operation in _LISTS:
+            return listed([], "", category)
+        return self.handlers[operation](account, query)
 
     # ------------------------------------------------------------------ orders and executions
 

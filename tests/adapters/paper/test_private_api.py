@@ -71,7 +71,8 @@ async def test_a_request_counts_only_within_its_receive_window(
 async def test_an_unknown_path_and_a_wrong_category_are_refused(client: SignedClient) -> None:
     async with client.session.get(f"{client.address.http}/v5/order/nothing") as response:
         assert (response.status, (await response.json())["retCode"]) == (404, 10017)
-    assert (await client.get("/v5/order/realtime", "category=inverse"))["retCode"] == 10001
+    assert (await client.get("/v5/order/realtime", "category=futures"))["retCode"] == 10001
+    assert (await client.get("/v5/order/realtime", "category=inverse"))["result"]["list"] == []
 
 
 # ---------------------------------------------------------------------- refusals of orders
