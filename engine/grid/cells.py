@@ -10,13 +10,16 @@ from engine.grid.levels import level_ticks
 from engine.grid.messages import GridEffect, Note, NoteKind
 from engine.grid.state import BotStatus, Cell, GridState, Home, OrderPhase
 from engine.ids import Instant
-from engine.trading.orders import OrderKind, OrderStatus, Side
+from engine.trading.orders import OrderStatus, Side
 
 REQUOTES_MAX = 3
 """How many ticks a post-only order steps back before the level waits for the market to move."""
 
 IDENTICAL_REJECTS_MAX = 3
 """After so many refusals with one reason a level is blocked: asking again changes nothing."""
+
+OFF_MARKET_WAIT_MS = 15_000
+"""How often a level that the market has left behind is looked at again."""
 
 _PATIENCE_MS = {
     # (first wait, longest wait). What passes by itself is asked again, later each time; a reason not listed does
@@ -53,15 +56,22 @@ def plan(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> N
     ticks = level_price(state, cell, side)
     if cell.requotes:
         ticks += -cell.requotes if side is Side.BUY else cell.requotes
-    lots = _opening_lots(state, cell, ticks) if cell.is_opening else closing_lots(state, cell)
+    lots = cell.lots - cell.opened_lots if cell.is_opening else closing_lots(state, cell)
+    level = order_level(cell, side)
+    if risk.is_off_market(state, side, ticks):
+        # The market has left this level behind, as it can during a pause: it may come back.
+        if cell.slot.reject_reason is not RejectReason.PRICE_OUT_OF_RANGE:
+            out.append(Note(NoteKind.WAITING, "the market is far on the wrong side of this level", level))
+        cell.slot.reject_reason = RejectReason.PRICE_OUT_OF_RANGE
+        slots.wake_at(state, cell.slot, Instant(now + OFF_MARKET_WAIT_MS))
+        return
     problem = risk.refuse(state, side, ticks, lots)
     if problem is not None:
         cell.blocked = True
         cell.slot.reject_reason = RejectReason.OTHER
-        out.append(Note(NoteKind.RISK, f"order not placed: {problem}", order_level(cell, side)))
+        out.append(Note(NoteKind.RISK, f"order not placed: {problem}", level))
         return
-    kind = OrderKind.POST_ONLY if state.config.post_only else OrderKind.LIMIT
-    out.append(slots.send(state, cell.slot, order_level(cell, side), (side, kind, ticks, lots), now))
+    out.append(slots.send(state, cell.slot, level, side, ticks, lots, now))
 
 
 def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
@@ -115,7 +125,7 @@ def after_done(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]
     reason = cell.slot.final_reason
     status, ours = slots.clear(cell.slot)
     filled_any = cell.slot.filled > 0
-    if status is OrderStatus.FILLED or filled_any:
+    if filled_any or ours:
         cell.slot.rejects = 0
         cell.slot.reject_reason = None
         cell.requotes = 0
@@ -124,7 +134,7 @@ def after_done(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]
         refused(state, cell, reason or RejectReason.OTHER, "cancelled by the venue", now, out)
     else:
         plan(state, cell, now, out)
-    _plan_neighbours(state, cell, now, out)
+    plan_neighbours(state, cell, now, out)
 
 
 def refused(
@@ -173,6 +183,7 @@ def turn(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> N
     if trip is not None:
         out.append(trip)
     cell.side = cell.home.opening_side
+    _reinvest(state, cell)
 
 
 def replan_all(state: GridState, now: Instant, out: list[GridEffect]) -> None:
@@ -196,7 +207,8 @@ def keep_window(state: GridState, now: Instant, out: list[GridEffect]) -> None:
             slots.cancel(state, cell.slot, order_level(cell, cell.slot.side), now, out)
 
 
-def _plan_neighbours(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+def plan_neighbours(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
+    """Plan the cells beside one whose order is over: they may have waited for its price to become free."""
     position = cell.index - state.cells[0].index
     for neighbour in (position - 1, position + 1):
         if 0 <= neighbour < len(state.cells) and state.cells[neighbour].slot.is_empty:
@@ -212,19 +224,19 @@ def _meets_own_order(state: GridState, cell: Cell) -> bool:
     return slot.phase is not OrderPhase.NONE and slot.side is not cell.side
 
 
-def _opening_lots(state: GridState, cell: Cell, ticks: int) -> int:
-    """Give what is left of the opening leg, enlarged by earned profit where the trader wants that."""
-    if state.config.reinvest and not cell.opened_lots:
-        ledger = state.ledger
-        earned = ledger.grid_profit_units - ledger.fee_units - ledger.funding_units
-        spare = (earned - ledger.reinvested_units) * state.config.leverage
-        per_lot = state.instrument.value(ticks, 1)
-        # One interval may take no more than its share, or the first to open would take everything.
-        more = min(spare // per_lot, cell.lots) if spare > 0 else 0
-        if more > 0:
-            cell.lots += more
-            ledger.reinvested_units += more * per_lot // state.config.leverage
-    return cell.lots - cell.opened_lots
+def _reinvest(state: GridState, cell: Cell) -> None:
+    """Enlarge the leg that a cell begins by profit earned and not yet used, where the trader wants that."""
+    if not state.config.reinvest:
+        return
+    ledger = state.ledger
+    earned = ledger.grid_profit_units - ledger.fee_units - ledger.funding_units
+    spare = (earned - ledger.reinvested_units) * state.config.leverage
+    per_lot = state.instrument.value(level_price(state, cell, cell.side), 1)
+    # One interval at most doubles, or the first to open would take everything.
+    more = min(spare // per_lot, cell.lots, state.instrument.max_lots - cell.lots)
+    if more > 0:
+        cell.lots += more
+        ledger.reinvested_units += more * per_lot // state.config.leverage
 
 
 def home_of(state: GridState, selling: bool) -> Home:

@@ -11,10 +11,13 @@ from engine.grid.orders import ENTRY, EXIT
 from engine.grid.sizing import Sizing, size
 from engine.grid.state import MOVES, BotStatus, Cell, GridState, Slot
 from engine.ids import Instant
-from engine.trading.orders import OrderKind, OrderStatus, Side
+from engine.trading.orders import OrderStatus, Side
 
 MARKET_TRIES_MAX = 8
 """How often a market order that fills nothing is repeated before the bot halts and asks for help."""
+
+QUIET_REPEAT_MS = 5_000
+"""How often a stopping bot asks again whether the venue still has an order of it."""
 
 STOPPABLE = frozenset(
     {BotStatus.ENTERING, BotStatus.RUNNING, BotStatus.PAUSING, BotStatus.STOPPING, BotStatus.CLOSING}
@@ -31,12 +34,17 @@ def become(state: GridState, status: BotStatus, reason: str, out: list[GridEffec
 # ---------------------------------------------------------------------- start
 
 
+def can_start(state: GridState) -> bool:
+    """Tell whether a start command means anything now. Starting a running bot changes nothing."""
+    return state.status not in STOPPABLE and state.status is not BotStatus.AWAITING_TRIGGER
+
+
 def start(state: GridState, command: Start, now: Instant, out: list[GridEffect]) -> None:
-    """Begin afresh, or go on with what a paused or kept position holds. Starting a running bot changes nothing."""
-    if state.status in STOPPABLE or state.status is BotStatus.AWAITING_TRIGGER:
+    """Begin afresh, or go on with what a paused, halted or kept grid holds."""
+    if not can_start(state):
         return
     state.last_ticks = command.price_ticks
-    if any(cell.base_units or cell.opened_lots for cell in state.cells) or state.status is BotStatus.PAUSED:
+    if _is_under_way(state):
         _resume(state, now, out)
         return
     trigger = state.config.trigger_price
@@ -60,17 +68,15 @@ def begin(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     if not state.started_ms:
         state.started_ms = now
     _build_cells(state, sizing)
+    # What an unfinished closing has left counts towards the new position.
+    held_lots = _loose_lots(state, sizing.entry_side)
     if sizing.own_base_units or (sizing.entry_side is Side.SELL and state.is_spot):
         brought = sizing.own_base_units
         if sizing.entry_side is Side.SELL:
             brought += sizing.entry_lots * state.instrument.units_per_lot
         accounting.bring_in_base(state, brought, state.last_ticks)
-    state.entry_left = sizing.entry_lots
-    if not sizing.entry_lots:
-        _run(state, now, out)
-        return
-    become(state, BotStatus.ENTERING, f"{sizing.entry_side} {sizing.entry_lots} lots at market first", out)
-    _send_market(state, state.entry, ENTRY, (_entry_side(sizing), sizing.entry_lots), now, out)
+    state.entry_left = max(0, sizing.entry_lots - held_lots)
+    _enter(state, now, out)
 
 
 def entry_done(state: GridState, now: Instant, out: list[GridEffect]) -> None:
@@ -81,19 +87,27 @@ def entry_done(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     if state.status is not BotStatus.ENTERING:
         check_quiet(state, now, out)
         return
-    sizing = state.sizing
-    assert sizing is not None
-    if state.entry_left <= 0 or not state.instrument.is_tradable(state.last_ticks, state.entry_left):
-        _run(state, now, out)
-        return
     slot.rejects = 0 if slot.filled else slot.rejects + 1
     if slot.rejects >= MARKET_TRIES_MAX:
         become(state, BotStatus.HALTED, "the starting position could not be bought; stop, or start again", out)
         return
-    _send_market(state, slot, ENTRY, (_entry_side(sizing), state.entry_left), now, out)
+    _enter(state, now, out)
+
+
+def _enter(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    """Acquire what is missing of the starting inventory, or place the grid if nothing tradable is."""
+    sizing, left = state.sizing, state.entry_left
+    if sizing is None or sizing.entry_side is None or not state.instrument.is_tradable(state.last_ticks, left):
+        _run(state, now, out)
+        return
+    if state.status is not BotStatus.ENTERING:
+        become(state, BotStatus.ENTERING, f"{sizing.entry_side} {left} lots at market first", out)
+    if state.entry.is_empty:
+        _send_market(state, state.entry, ENTRY, sizing.entry_side, left, now, out)
 
 
 def _run(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    state.entry_left = 0
     holders = [cell for cell in state.cells if not cell.is_opening]
     if holders:
         accounting.share_out(state, holders, now)
@@ -109,9 +123,28 @@ def _resume(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         cell.blocked = False
         cell.requotes = 0
         cell.slot.rejects = 0
-        cell.slot.wake_ms = Instant(0)
+        cell.slot.reject_reason = None
+        if cell.slot.is_empty:
+            cell.slot.wake_ms = Instant(0)
+    if state.entry_left > 0:
+        state.entry.rejects = 0
+        _enter(state, now, out)
+        return
     become(state, BotStatus.RUNNING, "goes on with what it holds", out)
     cells.replan_all(state, now, out)
+    cells.keep_window(state, now, out)
+
+
+def _is_under_way(state: GridState) -> bool:
+    """Tell whether there is a grid to go on with: an order, inventory, or a starting position half acquired."""
+    if not state.cells:
+        return False
+    return (
+        state.status is BotStatus.PAUSED
+        or any(not slot.is_empty for slot in all_slots(state))
+        or any(cell.base_units or cell.opened_lots for cell in state.cells)
+        or (state.entry_left > 0 and state.loose_base_units != 0)
+    )
 
 
 def _build_cells(state: GridState, sizing: Sizing) -> None:
@@ -167,8 +200,18 @@ def check_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         return
     if all(slot.is_empty for slot in all_slots(state)):
         state.quiet_since_ms = now
-        slots.wake_bot_at(state, Instant(now + 5_000))
-        out.append(Resync("no order of ours may be left"))
+        ask_if_quiet(state, now, out)
+
+
+def ask_if_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
+    """Ask the venue for the proof that a stopping bot has no order, again for as long as none has come."""
+    if state.status not in (BotStatus.STOPPING, BotStatus.PAUSING):
+        return
+    if not state.quiet_since_ms:
+        check_quiet(state, now, out)
+        return
+    slots.wake_bot_at(state, Instant(now + QUIET_REPEAT_MS))
+    out.append(Resync("no order of ours may be left"))
 
 
 def confirmed_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
@@ -179,6 +222,7 @@ def confirmed_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> No
     elif not state.sell_on_stop:
         become(state, BotStatus.STOPPED, state.status_reason, out)
     else:
+        state.entry_left = 0
         for cell in state.cells:
             accounting.let_go(state, cell)
             trip = accounting.close_trip(state, cell, now)
@@ -220,8 +264,7 @@ def market_refused(
 def retry_market(state: GridState, slot: Slot, now: Instant, out: list[GridEffect]) -> None:
     """Try a refused entry or exit order again, after its wait."""
     if slot is state.entry and state.status is BotStatus.ENTERING:
-        assert state.sizing is not None
-        _send_market(state, slot, ENTRY, (_entry_side(state.sizing), state.entry_left), now, out)
+        _enter(state, now, out)
     elif slot is state.exit and state.status is BotStatus.CLOSING:
         _continue_exit(state, now, out)
 
@@ -249,25 +292,26 @@ def _continue_exit(state: GridState, now: Instant, out: list[GridEffect]) -> Non
     if state.exit.rejects >= MARKET_TRIES_MAX:
         halt(state, "the position could not be closed at market; stop again, or close it at the venue", out)
         return
-    side = Side.SELL if state.loose_base_units > 0 else Side.BUY
-    _send_market(state, state.exit, EXIT, (side, lots), now, out)
+    side = Side.SELL if state.base_total() > 0 else Side.BUY
+    _send_market(state, state.exit, EXIT, side, lots, now, out)
 
 
 def _exit_lots(state: GridState) -> int:
     return abs(state.base_total()) // state.instrument.units_per_lot
 
 
+def _loose_lots(state: GridState, side: Side | None) -> int:
+    """Count the whole lots of loose inventory that an entry on this side need not acquire again."""
+    if side is None or (side is Side.SELL and state.is_spot):
+        return 0
+    units = state.loose_base_units if side is Side.BUY else -state.loose_base_units
+    return max(0, units) // state.instrument.units_per_lot
+
+
 def _send_market(
-    state: GridState, slot: Slot, level: str, order: tuple[Side, int], now: Instant, out: list[GridEffect]
+    state: GridState, slot: Slot, level: str, side: Side, lots: int, now: Instant, out: list[GridEffect]
 ) -> None:
     if state.syncing:
-        slots.wake_at(state, slot, Instant(now + 1))
+        # The end of the resync asks for it again.
         return
-    side, lots = order
-    lots = min(lots, state.instrument.max_market_lots)
-    out.append(slots.send(state, slot, level, (side, OrderKind.MARKET, 0, lots), now))
-
-
-def _entry_side(sizing: Sizing) -> Side:
-    assert sizing.entry_side is not None
-    return sizing.entry_side
+    out.append(slots.send(state, slot, level, side, 0, min(lots, state.instrument.max_market_lots), now))

@@ -13,6 +13,8 @@ from engine.grid import accounting, cells, lifecycle, slots, stops, trailing
 from engine.grid.messages import (
     GridEffect,
     GridMessage,
+    Note,
+    NoteKind,
     Pause,
     PriceMoved,
     Resync,
@@ -22,8 +24,8 @@ from engine.grid.messages import (
     Stop,
     Woke,
 )
-from engine.grid.orders import parse_link_id
-from engine.grid.resync import adopt_later, catch_up, find_slot, named_slots, resynced
+from engine.grid.orders import ENTRY, EXIT, parse_link_id
+from engine.grid.resync import GRIDLESS, adopt_later, catch_up, find_slot, is_news, named_slots, resynced
 from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
 from engine.ids import Instant, LinkId
 from engine.trading.orders import (
@@ -36,6 +38,7 @@ from engine.trading.orders import (
     OrderInDoubt,
     OrderRejected,
     OrderReport,
+    OrderStatus,
 )
 
 
@@ -54,12 +57,23 @@ def _on_execution(state: GridState, fill: Execution, now: Instant, out: list[Gri
     name = parse_link_id(fill.link_id)
     if name is None:
         return
+    if state.syncing and is_news(state, name):
+        # Older executions may still be on their way, and an order newer than theirs would make them look known.
+        if all(fill.exec_id != held.exec_id for held in state.held):
+            state.held.append(fill)
+        return
+    _book_fill(state, fill, now, out)
+
+
+def _book_fill(state: GridState, fill: Execution, now: Instant, out: list[GridEffect]) -> None:
+    name = parse_link_id(fill.link_id)
+    assert name is not None
     found = find_slot(state, name)
     if found is None:
         catch_up(state, name, now, out)
         found = find_slot(state, name)
     if found is None:
-        state.stray_executions += 1
+        state.stray_executions += is_news(state, name)
         return
     slot, cell = found
     if name.generation < slot.generation:
@@ -80,20 +94,25 @@ def _on_execution(state: GridState, fill: Execution, now: Instant, out: list[Gri
 
 
 def _on_report(state: GridState, report: OrderReport, now: Instant, out: list[GridEffect]) -> None:
-    found = _current(state, report.link_id)
-    if found is None:
+    found = _current(state, report.link_id) or _adopt_straggler(state, report, now)
+    if found is None or found[0].is_empty:
         return
     slot, cell = found
-    if slot.phase is OrderPhase.NONE:
-        return
+    if cell is not None and state.status in GRIDLESS:
+        slot.cancel_is_ours = True
     if slots.apply_report(state, slot, report, now, out):
         _done(state, slot, cell, now, out)
 
 
 def _on_accepted(state: GridState, fact: OrderAccepted, now: Instant, out: list[GridEffect]) -> None:
     found = _current(state, fact.link_id)
-    if found is not None and found[0].phase in (OrderPhase.SENT, OrderPhase.UNKNOWN):
-        found[0].phase = OrderPhase.LIVE
+    if found is None or found[0].phase not in (OrderPhase.SENT, OrderPhase.UNKNOWN):
+        return
+    slot, cell = found
+    slot.phase = OrderPhase.LIVE
+    if slot.cancel_is_ours:
+        # The cancel was wished for while nobody knew whether there was anything to cancel.
+        slots.cancel(state, slot, _level_of(state, slot, cell), now, out)
 
 
 def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[GridEffect]) -> None:
@@ -105,6 +124,7 @@ def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[
         return
     if fact.reason is RejectReason.DUPLICATE_LINK_ID:
         # "Already placed": the venue knows this very order, so ask what became of it.
+        slot.name_is_taken = True
         slots.doubt(state, slot, fact.link_id, now, out)
         return
     if cell is None:
@@ -114,6 +134,7 @@ def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[
     if fact.reason is RejectReason.PERMISSION:
         lifecycle.halt(state, f"the venue refuses the key: {fact.text}", out)
     cells.refused(state, cell, fact.reason, fact.text, now, out)
+    cells.plan_neighbours(state, cell, now, out)
     lifecycle.check_quiet(state, now, out)
     trailing.finish(state, now, out)
 
@@ -126,34 +147,40 @@ def _on_in_doubt(state: GridState, fact: OrderInDoubt, now: Instant, out: list[G
 
 def _on_cancel_refused(state: GridState, fact: CancelRefused, now: Instant, out: list[GridEffect]) -> None:
     found = _current(state, fact.link_id)
-    if found is None or found[0].phase is OrderPhase.NONE:
+    if found is None or found[0].is_empty or found[0].final_status is not None:
         return
     slot, _ = found
-    slot.phase = OrderPhase.LIVE
-    slots.wake_at(state, slot, Instant(now + 10_000))
     # "No such order" right after a create, or no answer at all: only a look-up tells.
-    out.append(LookUpOrder(fact.link_id))
+    slot.phase = OrderPhase.UNKNOWN
+    if fact.reason in (RejectReason.NOT_FOUND, RejectReason.ALREADY_CLOSED):
+        slots.wake_at(state, slot, Instant(now + 10_000))
+        out.append(LookUpOrder(fact.link_id))
+    else:
+        # A venue that refuses to cancel is not asked as fast as it answers.
+        slots.wake_at(state, slot, Instant(now + 1_000))
 
 
 def _on_absent(state: GridState, fact: OrderAbsent, now: Instant, out: list[GridEffect]) -> None:
-    """The venue has never seen the order: send the same order again, under the same name."""
+    """The venue has never seen the order: send it again to the letter, or give it up with its name."""
     found = _current(state, fact.link_id)
-    if found is None or found[0].phase is OrderPhase.NONE:
+    if found is None or found[0].is_empty or found[0].final_status is not None:
         return
     slot, cell = found
-    if now - slot.sent_ms < slots.ABSENCE_GRACE_MS:
-        slots.wake_at(state, slot, Instant(slot.sent_ms + slots.ABSENCE_GRACE_MS))
+    if slot.phase in (OrderPhase.LIVE, OrderPhase.CANCELLING):
+        # The venue told us of it before, or was not asked: one old answer does not undo that.
+        slots.recheck(state, slot, fact.link_id, now, out)
         return
-    slots.clear(slot)
-    slot.generation -= 1
-    if cell is not None:
-        cells.plan(state, cell, now, out)
-        lifecycle.check_quiet(state, now, out)
-        trailing.finish(state, now, out)
-    elif state.status in (BotStatus.ENTERING, BotStatus.CLOSING):
-        lifecycle.retry_market(state, slot, now, out)
-    else:
-        lifecycle.check_quiet(state, now, out)
+    grace_over_ms = slot.sent_ms + slots.ABSENCE_GRACE_MS
+    if now < grace_over_ms or state.syncing:
+        slots.wake_at(state, slot, Instant(max(grace_over_ms, now + 1_000)))
+        return
+    wanted = BotStatus.RUNNING if cell else BotStatus.ENTERING if slot is state.entry else BotStatus.CLOSING
+    if state.status is wanted and not (slot.cancel_is_ours or slot.name_is_taken or slot.filled):
+        out.append(slots.resend(state, slot, _level_of(state, slot, cell), now))
+        return
+    slot.final_status = OrderStatus.CANCELLED
+    slot.cancel_is_ours = True
+    _done(state, slot, cell, now, out)
 
 
 def _on_funding(state: GridState, charge: FundingCharged, now: Instant, out: list[GridEffect]) -> None:
@@ -191,6 +218,7 @@ def _on_price(state: GridState, fact: PriceMoved, now: Instant, out: list[GridEf
 def _on_woke(state: GridState, fact: Woke, now: Instant, out: list[GridEffect]) -> None:
     """Look at everything whose time has come, and work out the next time."""
     state.wake_ms = Instant(0)
+    missing = False
     for slot, level in named_slots(state):
         if not slot.wake_ms:
             continue
@@ -201,14 +229,14 @@ def _on_woke(state: GridState, fact: Woke, now: Instant, out: list[GridEffect]) 
         if slot.phase is OrderPhase.NONE:
             _retry(state, slot, now, out)
         elif slot.final_status is not None:
-            out.append(Resync("an order's executions are missing"))
+            missing = True
             slots.wake_at(state, slot, Instant(now + 2_000))
         else:
             out.append(LookUpOrder(slots.name_of(state, slot, level)))
             slots.wake_at(state, slot, Instant(now + 10_000))
-    if state.status in (BotStatus.STOPPING, BotStatus.PAUSING):
-        state.quiet_since_ms = Instant(0)
-        lifecycle.check_quiet(state, now, out)
+    if missing:
+        out.append(Resync("an order's executions are missing"))
+    lifecycle.ask_if_quiet(state, now, out)
 
 
 def _retry(state: GridState, slot: Slot, now: Instant, out: list[GridEffect]) -> None:
@@ -225,11 +253,22 @@ def _on_resync_started(state: GridState, fact: ResyncStarted, now: Instant, out:
 
 
 def _on_resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:
+    held, state.held = state.held, []
+    for fill in sorted(held, key=_age):
+        _book_fill(state, fill, now, out)
     resynced(state, view, now, out)
 
 
 def _on_start(state: GridState, command: Start, now: Instant, out: list[GridEffect]) -> None:
     state.command_version = max(state.command_version, command.version)
+    if not lifecycle.can_start(state):
+        return
+    reached = stops.reached(state, command.price_ticks)
+    if reached is not None and state.config.trigger_price is None:
+        # Starting would buy at market only to sell again at once.
+        state.status_reason = f"not started: {reached}"
+        out.append(Note(NoteKind.STATUS, state.status_reason))
+        return
     lifecycle.start(state, command, now, out)
 
 
@@ -241,6 +280,30 @@ def _on_stop(state: GridState, command: Stop, now: Instant, out: list[GridEffect
 def _on_pause(state: GridState, command: Pause, now: Instant, out: list[GridEffect]) -> None:
     state.command_version = max(state.command_version, command.version)
     lifecycle.pause(state, command, now, out)
+
+
+def _age(fill: Execution) -> tuple[int, int]:
+    name = parse_link_id(fill.link_id)
+    assert name is not None
+    return fill.at_ms, name.generation
+
+
+def _adopt_straggler(state: GridState, report: OrderReport, now: Instant) -> tuple[Slot, Cell | None] | None:
+    """Take over a resting order that was still on the wire when the process that sent it ended."""
+    name = parse_link_id(report.link_id)
+    found = find_slot(state, name) if name is not None else None
+    if name is None or found is None or found[1] is None or state.syncing or report.status.is_final:
+        return None
+    if name.generation <= found[0].generation:
+        return None
+    adopt_later(state, *found, report, name.generation, now)
+    return found
+
+
+def _level_of(state: GridState, slot: Slot, cell: Cell | None) -> int | str:
+    if cell is not None:
+        return cells.order_level(cell, slot.side)
+    return ENTRY if slot is state.entry else EXIT
 
 
 def _current(state: GridState, link: LinkId) -> tuple[Slot, Cell | None] | None:

@@ -11,6 +11,9 @@ from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
 from engine.ids import Instant
 from engine.trading.orders import CancelOrder, Execution, LookUpOrder, OrderReport, Side
 
+GRIDLESS = (BotStatus.CLOSING, BotStatus.STOPPED, BotStatus.PAUSED)
+"""A grid order met in one of these was still on the wire when an earlier life of this process ended."""
+
 ORPHAN_WAIT_MS = 1_000
 """How long the cancel of an order without a slot may take before the venue is asked again."""
 
@@ -53,6 +56,12 @@ def catch_up(state: GridState, name: OrderName, now: Instant, out: list[GridEffe
         out.append(Note(NoteKind.SHIFTED, "the range had moved before the restart", mover.index))
 
 
+def is_news(state: GridState, name: OrderName) -> bool:
+    """Tell whether an order is newer than all that we remember of its place."""
+    found = find_slot(state, name)
+    return name.generation > (found[0].generation if found else trailing.newest_generation(state))
+
+
 def adopt_later(
     state: GridState, slot: Slot, cell: Cell | None, fact: Execution | OrderReport, generation: int, now: Instant
 ) -> None:
@@ -86,9 +95,9 @@ def resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffec
     if state.status in (BotStatus.STOPPING, BotStatus.PAUSING):
         _prove_quiet(state, view, now, out)
         return
-    if state.status is not BotStatus.RUNNING:
-        # A halted bot, or one that closes its position, wants no grid order; its lost life may have placed one.
-        _cancel_adopted(state, listed, now, out)
+    if state.status in GRIDLESS:
+        for cell in state.cells:
+            slots.cancel(state, cell.slot, cells.order_level(cell, cell.slot.side), now, out)
     for slot in (state.entry, state.exit):
         if slot.is_empty:
             lifecycle.retry_market(state, slot, now, out)

@@ -13,11 +13,23 @@ PRICE_BAND_PERCENT = 5
 """A limit order this far on the wrong side of the market is a typing error, not a trade."""
 
 
+def is_off_market(state: GridState, side: Side, ticks: int) -> bool:
+    """Tell whether a limit order would lie so far on the wrong side of the market that it must not leave now."""
+    last = state.last_ticks
+    if not last:
+        return False
+    if side is Side.BUY:
+        return ticks * 100 > last * (100 + PRICE_BAND_PERCENT)
+    return ticks * 100 < last * (100 - PRICE_BAND_PERCENT)
+
+
 def refuse(state: GridState, side: Side, ticks: int, lots: int) -> str | None:
     """Say why an order must not leave, or None if it may."""
     instrument = state.instrument
-    if lots <= 0 or lots > instrument.max_lots:
-        return f"{lots} lots are outside 1 to {instrument.max_lots}"
+    if not instrument.min_lots <= lots <= instrument.max_lots:
+        return f"{lots} lots are outside {instrument.min_lots} to {instrument.max_lots}"
+    if not instrument.min_ticks <= ticks <= instrument.max_ticks:
+        return f"{ticks} ticks are outside {instrument.min_ticks} to {instrument.max_ticks}"
     sizing = state.sizing
     if sizing is None:
         return "the grid has no size yet"
@@ -25,11 +37,6 @@ def refuse(state: GridState, side: Side, ticks: int, lots: int) -> str | None:
     if ticks * lots * instrument.value_per_tick_lot > budget:
         return "one order is worth more than the whole investment"
     last = state.last_ticks
-    if last:
-        if side is Side.BUY and ticks * 100 > last * (100 + PRICE_BAND_PERCENT):
-            return f"a buy more than {PRICE_BAND_PERCENT} % above the market"
-        if side is Side.SELL and ticks * 100 < last * (100 - PRICE_BAND_PERCENT):
-            return f"a sell more than {PRICE_BAND_PERCENT} % below the market"
     if side is Side.BUY and state.config.direction in (Direction.SPOT, Direction.LONG):
         held = state.ledger.base_units * last * instrument.tick_units // AMOUNT_SCALE
         if last and held > 2 * budget:

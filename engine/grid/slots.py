@@ -6,7 +6,7 @@ An order is done only when every execution that its final report counts has been
 """
 
 from engine.grid.messages import GridEffect
-from engine.grid.orders import link_id
+from engine.grid.orders import ENTRY, EXIT, link_id
 from engine.grid.state import GridState, OrderPhase, Slot
 from engine.ids import Instant, LinkId
 from engine.trading.orders import (
@@ -28,24 +28,28 @@ MISSING_FILLS_GRACE_MS = 500
 
 
 def send(
-    state: GridState, slot: Slot, level: int | str, order: tuple[Side, OrderKind, int, int], now: Instant
+    state: GridState, slot: Slot, level: int | str, side: Side, ticks: int, lots: int, now: Instant
 ) -> PlaceOrder:
-    """Put a new order into an empty slot under a new name."""
-    side, kind, ticks, lots = order
+    """Put a new order into an empty slot under a new name. `ticks` is 0 for a market order."""
     slot.generation += 1
-    slot.phase = OrderPhase.SENT
     slot.side = side
     slot.ticks = ticks
     slot.lots = lots
-    slot.sent_ms = now
     _forget_last(slot)
+    return resend(state, slot, level, now)
+
+
+def resend(state: GridState, slot: Slot, level: int | str, now: Instant) -> PlaceOrder:
+    """Send a slot's order to the letter, once more if it was sent before: one name never means two orders."""
+    slot.phase = OrderPhase.SENT
+    slot.sent_ms = now
     return PlaceOrder(
-        link_id=link_id(state.bot, level, slot.generation, side),
-        side=side,
-        kind=kind,
-        ticks=ticks,
-        lots=lots,
-        reduce_only=kind is OrderKind.MARKET and level == "exit" and not state.is_spot,
+        link_id=name_of(state, slot, level),
+        side=slot.side,
+        kind=_kind(state, level),
+        ticks=slot.ticks,
+        lots=slot.lots,
+        reduce_only=level == EXIT and not state.is_spot,
     )
 
 
@@ -82,6 +86,9 @@ def cancel(state: GridState, slot: Slot, level: int | str, now: Instant, out: li
 def apply_report(state: GridState, slot: Slot, report: OrderReport, now: Instant, out: list[GridEffect]) -> bool:
     """Take the venue's word on the order of a slot; tell whether the order is now done."""
     if not report.status.is_final:
+        if slot.final_status is not None:
+            # An older view overtaken by the order's end.
+            return False
         slot.ticks = report.ticks
         slot.lots = report.lots
         if slot.cancel_is_ours and slot.phase is not OrderPhase.CANCELLING:
@@ -112,9 +119,14 @@ def apply_execution(slot: Slot, execution: Execution) -> bool | None:
 
 
 def doubt(state: GridState, slot: Slot, name: LinkId, now: Instant, out: list[GridEffect]) -> None:
-    """Hold a slot whose request got no answer, and ask the venue."""
-    if slot.phase is OrderPhase.NONE:
+    """Hold a slot whose request got no answer, and ask the venue; what is known to rest is in no doubt."""
+    if slot.phase in (OrderPhase.NONE, OrderPhase.LIVE) or slot.final_status is not None:
         return
+    recheck(state, slot, name, now, out)
+
+
+def recheck(state: GridState, slot: Slot, name: LinkId, now: Instant, out: list[GridEffect]) -> None:
+    """Ask again about an order that we thought we knew."""
     slot.phase = OrderPhase.UNKNOWN
     wake_at(state, slot, Instant(now + 10_000))
     out.append(LookUpOrder(name))
@@ -151,5 +163,12 @@ def _forget_last(slot: Slot) -> None:
     slot.final_filled = 0
     slot.final_reason = None
     slot.cancel_is_ours = False
+    slot.name_is_taken = False
     slot.wake_ms = Instant(0)
     slot.seen = []
+
+
+def _kind(state: GridState, level: int | str) -> OrderKind:
+    if level in (ENTRY, EXIT):
+        return OrderKind.MARKET
+    return OrderKind.POST_ONLY if state.config.post_only else OrderKind.LIMIT

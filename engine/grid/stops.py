@@ -28,6 +28,16 @@ def on_price(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     trailing.consider(state, now, out)
 
 
+def reached(state: GridState, ticks: int) -> str | None:
+    """Say which price stop a price has already reached, or None."""
+    for stop, is_below in _price_stops(state):
+        level = state.instrument.nearest_ticks(stop.price)
+        if ticks <= level if is_below else ticks >= level:
+            name = "stop-loss" if stop is state.config.stop_loss else "take-profit"
+            return f"{name} at {stop.price}: the market traded at {state.instrument.price_text(ticks)}"
+    return None
+
+
 def refresh_watch(state: GridState) -> None:
     """Work out the nearest prices below and above that concern the bot."""
     low, high = 0, NEVER_TICKS

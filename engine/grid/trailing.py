@@ -68,11 +68,17 @@ def finish(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         text = "up" if direction > 0 else "down"
         out.append(Note(NoteKind.SHIFTED, f"the range moved {text} by one level", mover.index))
     cells.plan(state, mover, now, out)
+    cells.keep_window(state, now, out)
+
+
+def newest_generation(state: GridState) -> int:
+    """Give the highest number in any name that a level of this grid has ever had, as far as we remember."""
+    return max((cell.slot.generation for cell in state.cells), default=0)
 
 
 def move(state: GridState, direction: int) -> None:
     """Carry the outermost cell to the other end, under order names never used there before."""
-    generation = max(cell.slot.generation for cell in state.cells)
+    generation = newest_generation(state)
     if direction > 0:
         mover = state.cells.pop(0)
         old_ticks = _level(state, mover.index)
