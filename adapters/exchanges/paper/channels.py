@@ -27,6 +27,8 @@ TICKER_PUSH_S = 0.1
 KLINE_PUSH_S = 0.5
 PRICE_LIMIT_PUSH_S = 0.3
 TRADES_PER_MESSAGE = 1024
+CONFIRMED_AT_ONCE = 100
+"""Bars without trades are confirmed too, but a market that slept for days does not flood its readers."""
 
 _encode = msgspec.json.Encoder().encode
 _Clock = Callable[[], int]
@@ -229,11 +231,14 @@ class KlineChannel(Channel):
         if not isinstance(event, MarketTrade):
             return
         start = self._current_start()
-        if start != self._start_ms:
+        for _ in range(CONFIRMED_AT_ONCE):
+            if self._start_ms >= start:
+                break
             finished = self._state.candles.bar_at(self._interval, self._start_ms)
             if finished is not None:
                 self._send(self._bar(finished, confirmed=True))
-            self._start_ms = start
+            self._start_ms = next_bar_start(self._start_ms, self._interval)
+        self._start_ms = start
         self._schedule()
 
     def opening(self) -> bytes | None:

@@ -1,10 +1,9 @@
-"""A venue of the market side alone, on loopback, and the real client libraries pointed at it."""
+"""The PaperVenue on loopback with markets under the test's hand, and the real client libraries pointed at it."""
 
 import asyncio
 import os
 import random
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from pybit.unified_trading import HTTP, WebSocket
 
 from adapters.exchanges.paper.candles import Bar
 from adapters.exchanges.paper.catalogue import Listing, listings
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketEvent, MarketTrade
-from adapters.exchanges.paper.market import MarketBoard, MarketState
-from adapters.exchanges.paper.public_rest import market_routes
-from adapters.exchanges.paper.public_stream import PublicStream
+from adapters.exchanges.paper.limits import Limits
+from adapters.exchanges.paper.market import MarketState
+from adapters.exchanges.paper.server import PaperVenue
 from engine.trading.instrument import Instrument
 
 SHARED = Path(os.environ.get("TRELLIS_SHARED", Path(__file__).parents[4] / "shared"))
@@ -44,28 +42,26 @@ def listing_of(instrument: Instrument) -> Listing:
 
 
 class MarketVenue:
-    """The board, the public REST and the public stream behind one ephemeral port."""
+    """The whole PaperVenue without a feed: each test is the feed."""
 
     def __init__(self) -> None:
-        self.board = MarketBoard(listings(["BTCUSDT", "ETHUSDT"]), feed_name="test")
-        self.stream = PublicStream(self.board, now_ms)
-        self.port = 0
+        self.paper = PaperVenue(listings(["BTCUSDT", "ETHUSDT"]), limits=Limits(0, 0, 0, 0))
+        self.board = self.paper.core.board
+        self.stream = self.paper.public_stream
 
     @property
     def http(self) -> str:
         """Give the REST address."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.paper.address.http
 
     @property
     def ws(self) -> str:
         """Give the WebSocket address."""
-        return f"ws://127.0.0.1:{self.port}"
+        return self.paper.address.ws
 
     def on_market(self, instrument: Instrument, event: MarketEvent) -> None:
-        """Apply and publish, as the whole venue does."""
-        state = self.board.of(instrument)
-        state.apply(event)
-        self.stream.publish(instrument, state, event)
+        """Hand an event to the venue."""
+        self.paper.on_market(instrument, event)
 
     def trade(self, instrument: Instrument, ticks: int, size: int = SIZE_SCALE, buy: bool = True) -> MarketTrade:
         """Print a trade now."""
@@ -118,23 +114,13 @@ class MarketVenue:
 async def market_venue() -> AsyncIterator[MarketVenue]:
     """Run a venue with two open BTCUSDT markets."""
     venue = MarketVenue()
-    app = web.Application()
-    app.add_routes(market_routes(venue.board, now_ms))
-    app.add_routes(venue.stream.routes())
-    runner = web.AppRunner(app)
-    await runner.setup()
-    listening = socket.create_server(("127.0.0.1", 0))
-    # Small buffers in the kernel, so that a client that does not read is felt soon.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-    venue.port = listening.getsockname()[1]
-    await web.SockSite(runner, listening).start()
+    await venue.paper.start()
     venue.open_market(BTC_SPOT, 6_183_763)
     venue.open_market(BTC_LINEAR, 618_002)
     try:
         yield venue
     finally:
-        await venue.stream.close()
-        await runner.cleanup()
+        await venue.paper.stop()
 
 
 def pybit_http(venue: MarketVenue) -> HTTP:

@@ -232,11 +232,13 @@ async def test_a_finished_bar_is_confirmed_once_before_the_next_one_grows(venue:
     async with _line(venue) as line:
         await line.subscribe("kline.1.BTCUSDT")
         await line.next()
-        for ahead in (1, 2):
+        # Two minutes pass without a trade in between: their bars are flat, and confirmed like any other.
+        for ahead in (1, 4):
             venue.on_market(BTC_SPOT, MarketTrade(minute + ahead * 60_000, 6_183_700 + ahead, SIZE_SCALE, True))
-        seen = [(await line.next())["data"][0] for _ in range(3)]
-        assert [row["confirm"] for row in seen] == [True, True, False]
-        assert [later["start"] - sooner["start"] for sooner, later in pairwise(seen)] == [60_000] * 2
+        seen = [(await line.next())["data"][0] for _ in range(5)]
+        assert [row["confirm"] for row in seen] == [True, True, True, True, False]
+        assert [later["start"] - sooner["start"] for sooner, later in pairwise(seen)] == [60_000] * 4
+        assert [row["volume"] for row in seen[2:4]] == ["0", "0"]
         assert all(row["end"] == row["start"] + 59_999 for row in seen)
 
 
