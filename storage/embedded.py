@@ -264,6 +264,8 @@ class EmbeddedPostgres:
         if self._process is not None:
             _stop_process(self._process)
             self._process = None
+            with suppress(OSError):  # Not empty: the server was killed and left its socket for the next start.
+                _socket_dir(self._home).rmdir()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None

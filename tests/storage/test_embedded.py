@@ -259,6 +259,9 @@ async def test_a_folder_with_a_very_long_name_works(initialised: Path) -> None:
         async with EmbeddedPostgres(home) as server:
             assert await _query(server.dsn, "SELECT 1") == 1
             assert running_dsn(home) == server.dsn
+            short = Path(str(await _query(server.dsn, "SHOW unix_socket_directories")))
+            assert stat.S_IMODE(short.stat().st_mode) == 0o700
+        assert not short.exists()
 
 
 async def test_a_folder_with_a_strange_name_works(initialised: Path) -> None:
