@@ -1,4 +1,4 @@
-"""The operator's door under `/paper`: accounts, faults, funding, and a look into the books. Unsigned, loopback only.
+"""The operator's door under `/paper`: accounts, faults, funding, a look into the books. Unsigned, loopback only.
 
 What it does is exactly what the Python object offers; it exists for drills and reconciliation from other
 processes. Bind the venue to an address that strangers reach, and this door is open to them.
@@ -21,6 +21,7 @@ from .venue import Venue
 
 Drop = Callable[[str], int]
 Restart = Callable[[float], Awaitable[None]]
+StopFeeds = Callable[[], None]
 
 
 class NewAccount(msgspec.Struct):
@@ -74,11 +75,12 @@ class InjectedTrade(msgspec.Struct):
 class Admin:
     """Serves `/paper/*`."""
 
-    def __init__(self, venue: Venue, rows: Rows, drop: Drop, restart: Restart) -> None:
+    def __init__(self, venue: Venue, rows: Rows, drop: Drop, restart: Restart, stop_feeds: StopFeeds) -> None:
         self._venue = venue
         self._rows = rows
         self._drop = drop
         self._restart = restart
+        self._stop_feeds = stop_feeds
 
     def routes(self) -> list[web.RouteDef]:
         """Give the routes."""
@@ -87,6 +89,7 @@ class Admin:
             web.post("/paper/accounts", self._create_account),
             web.post("/paper/deposit", self._deposit),
             web.get("/paper/accounts/{key}", self._show_account),
+            web.get("/paper/orders", self._open_orders),
             web.get("/paper/till", self._till),
             web.post("/paper/faults", self._order_fault),
             web.post("/paper/funding", self._funding),
@@ -139,6 +142,12 @@ class Admin:
             }
         )
 
+    async def _open_orders(self, request: web.Request) -> web.Response:
+        """List the open orders of every account, by its key: one moment of the whole book."""
+        accounts = self._venue.records.accounts.values()
+        orders = {each.wallet.key: [self._rows.order(order) for order in each.open.values()] for each in accounts}
+        return _json(orders)
+
     async def _till(self, request: web.Request) -> web.Response:
         till = self._venue.records.till
         return _json(
@@ -167,6 +176,8 @@ class Admin:
                 return _json({"dropped": self._drop(wanted.sockets)})
             case "restart":
                 await self._restart(wanted.delay_s)
+            case "stop_feeds":
+                self._stop_feeds()
             case "clear":
                 faults.clear()
             case _:

@@ -146,9 +146,12 @@ class Matcher:
             for order in queue:
                 if order.ahead > displayed:
                     order.ahead = displayed
-        if ladder.unseen:
-            for ticks in [ticks for ticks in ladder.unseen if self._is_visible(ladder, ticks)]:
-                self._come_into_sight(ladder, ticks)
+        # The nearest unseen price decides: asking all of them on every change would cost more than the matching.
+        while ladder.unseen:
+            nearest = max(ladder.unseen) if ladder.is_bid else min(ladder.unseen)
+            if not self._is_visible(ladder, nearest):
+                return
+            self._come_into_sight(ladder, nearest)
 
     def _come_into_sight(self, ladder: Ladder, ticks: int) -> None:
         displayed = self.state.size_at(ladder.side, ticks)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from .codes import Code, Refused
 from .faults import Fault, FaultKind
@@ -132,11 +133,11 @@ class PrivateRest:
                 return self._respond(answer)
 
 
-def ip_guard(venue: Venue, limiter: RateLimiter) -> Any:
+def ip_guard(venue: Venue, limiter: RateLimiter) -> Middleware:
     """Make the middleware that counts requests by address and shuts out who asks too often."""
 
     @web.middleware
-    async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_counted = request.path.startswith("/v5/") and "Upgrade" not in request.headers
         if is_counted and not limiter.admit(request.remote or "", venue.now_ms()):
             return web.Response(status=403, text="Forbidden: access too frequent")

@@ -12,7 +12,6 @@ from .paging import Query, listed, page, span
 from .rows import Row, Rows, rate_text
 from .venue import Venue
 
-
 EMPTY_CATEGORIES = frozenset({"inverse", "option"})
 """Categories of the API in which nothing is listed here: their lists are empty, as at a venue without them."""
 

@@ -16,6 +16,7 @@ from engine.trading.instrument import FeeRates, Instrument, Market
 
 from .admin import Admin
 from .catalogue import LISTINGS, Listing
+from .events import MarketEvent
 from .faults import Faults
 from .feeds.base import Feed
 from .limits import Limits, RateLimiter
@@ -90,7 +91,7 @@ class PaperVenue:
             keys,
             self.limiter,
         )
-        admin = Admin(self.core, rows, self.drop_sockets, self._restart_soon)
+        admin = Admin(self.core, rows, self.drop_sockets, self._restart_soon, self.stop_feeds)
         self.core.market_listeners.append(self.public_stream.publish)
         self.core.liquidation_listeners.append(self.public_stream.publish_liquidation)
         self._routes = [
@@ -105,6 +106,7 @@ class PaperVenue:
         self._runner: web.AppRunner | None = None
         self._address: Address | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._feeding: list[asyncio.Task[None]] = []
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -119,9 +121,9 @@ class PaperVenue:
             raise RuntimeError("the venue has not been started")
         return self._address
 
-    def on_market(self, instrument: Instrument, event: object) -> None:
+    def on_market(self, instrument: Instrument, event: MarketEvent) -> None:
         """Take in a market event, as a feed does."""
-        self.core.on_market(instrument, event)  # type: ignore[arg-type]
+        self.core.on_market(instrument, event)
 
     def market(self, instrument: Instrument) -> MarketState:
         """Give the state of a market."""
@@ -146,11 +148,11 @@ class PaperVenue:
             await self._seed(feed)
         await self._listen(host, port)
         start_ms = self.core.now_ms()
-        self._tasks = [
+        self._feeding = [
             asyncio.create_task(feed.run(self.core.on_market, start_ms), name=f"feed {feed.name}")
             for feed in self.feeds
         ]
-        self._tasks.append(asyncio.create_task(self._watch_funding(), name="funding"))
+        self._tasks = [*self._feeding, asyncio.create_task(self._watch_funding(), name="funding")]
         return self.address
 
     async def stop(self) -> None:
@@ -159,7 +161,7 @@ class PaperVenue:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks, self._restarting = [], None
+        self._tasks, self._feeding, self._restarting = [], [], None
         await self._hang_up()
         self.core.close()
 
@@ -180,6 +182,11 @@ class PaperVenue:
             await self.restart(away_s)
 
         self._restarting = asyncio.create_task(restart())
+
+    def stop_feeds(self) -> None:
+        """Let the market stand still until the next `start`: no feed moves it any more."""
+        for feeding in self._feeding:
+            feeding.cancel()
 
     def drop_sockets(self, which: str = "all") -> int:
         """Fault: cut the `public`, `private` or `trade` sockets, or `all`; tell how many."""

@@ -42,7 +42,7 @@ class Venue:
         self.records = Records(self._journal, self.now_ms)
         self.clearing = Clearing(self.records, self.listings, self.board)
         self.desk = OrderDesk(self.records, self.clearing, self.listings, self.board)
-        self._last_marks: dict[str, int | None] = {}
+        self._last_prices: dict[str, tuple[int | None, int | None]] = {}
         if self._journal is not None:
             self._restore(self._journal)
 
@@ -57,6 +57,7 @@ class Venue:
 
     def _restore(self, journal: Journal) -> None:
         self.records.restore(journal.read())
+        self._require_listings()
         for account in self.records.accounts.values():
             for position in account.positions.values():
                 position.bid_lots = position.bid_cost = position.ask_lots = position.ask_cost = 0
@@ -64,6 +65,20 @@ class Venue:
                 self.clearing.lock(account, order)
                 self.desk.matchers[order.market, order.symbol].restore(order)
         journal.start(self.records.snapshot())
+
+    def _require_listings(self) -> None:
+        """Refuse to open on a journal that knows what is no longer listed: nothing could be said of it."""
+        known = {
+            (order.market, order.symbol)
+            for account in self.records.accounts.values()
+            for order in account.by_id.values()
+        }
+        known |= {
+            (Market.LINEAR, symbol) for account in self.records.accounts.values() for symbol in account.positions
+        }
+        missing = sorted(f"{market.value} {symbol}" for market, symbol in known - self.listings.keys())
+        if missing:
+            raise ValueError(f"the journal knows {', '.join(missing)}, which this venue does not list")
 
     # ------------------------------------------------------------------ the market
 
@@ -84,9 +99,9 @@ class Venue:
 
     def _watch_positions(self, instrument: Instrument, state: MarketState) -> None:
         prices = state.mark_ticks, state.last_ticks
-        if prices == self._last_marks.get(instrument.symbol):
+        if prices == self._last_prices.get(instrument.symbol):
             return
-        self._last_marks[instrument.symbol] = prices
+        self._last_prices[instrument.symbol] = prices
         mark, last = prices
         for account in tuple(self.records.accounts.values()):
             position = account.positions.get(instrument.symbol)
