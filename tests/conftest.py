@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from actors.cluster import Cluster
+from actors.settings import load
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
@@ -49,6 +51,19 @@ async def database(postgres_dsn: str) -> AsyncIterator[Database]:
     """Open the module's database."""
     async with Database(postgres_dsn, pool_size=8, name="tests") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+async def ray_cluster() -> AsyncIterator[Cluster]:
+    """Start one local Ray for the session: it takes seconds. Only one program of actors runs on it at a time."""
+    home = Path(tempfile.mkdtemp(prefix="trellis-ray-"))
+    cluster = Cluster(load({"TRELLIS_HOME": str(home)}))
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        await cluster.stop()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _named(dsn: str, name: str) -> str:
