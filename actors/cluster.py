@@ -41,6 +41,7 @@ class Cluster:
         self._settings = settings
         self._home = Home(settings.home)
         self._temp = _temp_dir(settings.home)
+        self._stopped = threading.Event()
         self.is_half_started = False
         """A start was given up: a thread inside Ray still waits for servers that `stop` has ended."""
 
@@ -78,7 +79,7 @@ class Cluster:
         return given.value if given else self._home.token("ray")
 
     async def _init_aside(self) -> None:
-        """Run Ray's start, which blocks for seconds, in a thread that need not end for us to end."""
+        """Run Ray's start, which blocks for seconds, in a thread that stays until `stop`."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         errors: list[BaseException] = []
 
@@ -89,7 +90,10 @@ class Cluster:
                 errors.append(error)
             with suppress(RuntimeError):  # The loop may be gone when the start was given up.
                 loop.call_soon_threadsafe(done.set)
+            # The kernel ends Ray's servers with the thread that started them (PR_SET_PDEATHSIG).
+            stopped.wait()
 
+        self._stopped = stopped = threading.Event()
         self.is_half_started = True
         threading.Thread(target=work, name="ray start", daemon=True).start()
         await done.wait()
@@ -129,6 +133,7 @@ class Cluster:
         if self.is_local:
             _end(own, at_once=self.is_half_started)
             shutil.rmtree(self._temp, ignore_errors=True)
+        self._stopped.set()
 
     def _explain(self, error: Exception) -> str:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,5 +1,6 @@
 """Commands that start the program, and those that ask a running one over its API."""
 
+import os
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,8 @@ def up() -> None:
 
     console = Console(highlight=False)
     try:
-        asyncio.run(run(settings, console))
+        if asyncio.run(run(settings, console)):
+            os._exit(0)
     except (AlreadyRunning, ClusterError, EmbeddedPostgresError, MigrationRefused, VenueError) as error:
         fail(str(error))
     except OSError as error:

@@ -23,6 +23,7 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.markup import escape
 
+from actors.cluster import Cluster
 from actors.home import Home
 from actors.settings import Settings
 
@@ -36,13 +37,17 @@ STOP_LIMIT_S = 60.0
 LOG_BYTES_MAX = 8 * 2**20
 
 
-async def run(settings: Settings, console: Console) -> None:
-    """Start everything, wait for Ctrl-C or SIGTERM, stop everything. Raises what made a start fail."""
+async def run(settings: Settings, console: Console) -> bool:
+    """Start everything, wait for Ctrl-C or SIGTERM, stop everything. Raises what made a start fail.
+
+    True: a thread inside Ray is stuck in a start that was given up; the process must end without waiting for it.
+    """
     stop = asyncio.Event()
     _on_signals(stop, console)
+    starter = Starter(settings, console)
     try:
         async with AsyncExitStack() as stack:
-            starting = asyncio.create_task(Starter(settings, console).start(stack))
+            starting = asyncio.create_task(starter.start(stack))
             await _first_of(starting, stop)
             if starting.done():
                 await starting
@@ -52,6 +57,7 @@ async def run(settings: Settings, console: Console) -> None:
                 with suppress(asyncio.CancelledError):
                     await starting
             console.print("\nStopping; nothing is lost. Orders stay at the venue, the next start continues.")
+        return starter.cluster.is_half_started
     finally:
         _sweep()
         logging.shutdown()
@@ -63,6 +69,7 @@ class Starter:
     def __init__(self, settings: Settings, console: Console) -> None:
         self._settings = settings
         self._home = Home(settings.home)
+        self.cluster = Cluster(settings)
         self._console = console
         self._began = time.perf_counter()
 
@@ -110,11 +117,8 @@ class Starter:
         return dsn
 
     async def _ray(self, stack: AsyncExitStack) -> None:
-        from actors.cluster import Cluster
-
-        cluster = Cluster(self._settings)
-        stack.push_async_callback(self._stopping, "Ray", cluster.stop)
-        await cluster.start()
+        stack.push_async_callback(self._stopping, "Ray", self.cluster.stop)
+        await self.cluster.start()
 
     async def _engine(self, stack: AsyncExitStack, dsn: str) -> "Engine":
         from actors.wiring import start_engine
@@ -147,7 +151,6 @@ class Starter:
     async def _demo(self, engine: "Engine") -> "GridConfig | None":
         """Make the demo bot at the first start; give a grid that fits the market, for the greeting."""
         from api.demo import create_first, suggest
-        from engine.errors import VenueError
         from storage.accounts import Environment
 
         try:
@@ -156,8 +159,10 @@ class Starter:
                 with self._step("Demo bot") as say:
                     made = await create_first(engine, suggestion.config)
                     say(f"{made.bot} trades {made.config.symbol}" if made else "not needed: there are bots")
-        except VenueError as error:
-            log.warning("up.no_demo error=%s", error)
+        except Exception as error:
+            # Everything else runs: a missing demo is no reason to stop it.
+            log.exception("up.no_demo")
+            self._console.print(f"[yellow]![/] No demo bot: {escape(str(error) or repr(error))}")
             return None
         return suggestion.config
 

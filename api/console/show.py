@@ -261,7 +261,8 @@ def what_selling_does(bot: dict[str, Any]) -> str:
     held = Decimal(profit["base_inventory"])
     verb = "Sells" if held > 0 else "Buys back"
     return (
-        f"Cancels {bot['open_orders']} orders. {verb} {plain(str(abs(held)))} at about {plain(profit['mark_price'])}: "
+        f"Cancels {bot['open_orders']} orders. "
+        f"{verb} {plain(str(abs(held)))} at about {plain(profit['mark_price'])}: "
         f"floating {plain(profit['floating'], signed=True)} becomes final, total about "
         f"{plain(profit['total'], signed=True)} less the fee."
     )
