@@ -148,8 +148,9 @@ def _is_under_way(state: GridState) -> bool:
 
 
 def _build_cells(state: GridState, sizing: Sizing) -> None:
-    # Names must stay unique over a bot's whole life, so a rebuilt grid goes on counting.
-    generation = max((cell.slot.generation for cell in state.cells), default=0)
+    # Names must stay unique over a bot's whole life, so a rebuilt grid goes on counting; it skips one, because a
+    # new cell does not remember the executions of the last order that its level had.
+    generation = max((cell.slot.generation + 1 for cell in state.cells), default=0)
     state.cells = [
         Cell(
             index=index,

@@ -232,8 +232,7 @@ def _on_woke(state: GridState, fact: Woke, now: Instant, out: list[GridEffect]) 
             missing = True
             slots.wake_at(state, slot, Instant(now + 2_000))
         else:
-            out.append(LookUpOrder(slots.name_of(state, slot, level)))
-            slots.wake_at(state, slot, Instant(now + 10_000))
+            slots.recheck(state, slot, slots.name_of(state, slot, level), now, out)
     if missing:
         out.append(Resync("an order's executions are missing"))
     lifecycle.ask_if_quiet(state, now, out)
@@ -250,6 +249,10 @@ def _retry(state: GridState, slot: Slot, now: Instant, out: list[GridEffect]) ->
 
 def _on_resync_started(state: GridState, fact: ResyncStarted, now: Instant, out: list[GridEffect]) -> None:
     state.syncing = True
+    for slot in lifecycle.all_slots(state):
+        if slot.phase in (OrderPhase.SENT, OrderPhase.CANCELLING):
+            # The request may have ended with the process that made it.
+            slot.phase = OrderPhase.UNKNOWN
 
 
 def _on_resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:
