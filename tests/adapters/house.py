@@ -146,13 +146,17 @@ class Bot:
         def complete() -> bool:
             return sum(execution.lots for execution in self.of(link_id, Execution)) == lots
 
-        await eventually(complete, lambda: f"{lots} lots of {link_id}; heard {self.facts}")
+        await eventually(complete, lambda: f"{lots} lots of {link_id}; heard {len(self.facts)}: {self.facts}")
         return self.of(link_id, Execution)
 
     async def clear(self) -> None:
-        """Cancel whatever is still open."""
-        reports = await self.house.trading.open_orders(self.instrument, self.prefix)
-        await self.submit(*(CancelOrder(report.link_id) for report in reports))
+        """Cancel whatever is still open, and wait until nothing is: it would take the next test's fills."""
+        asked: set[LinkId] = set()
+        async with asyncio.timeout(3 * WAIT_S):
+            while reports := await self.house.trading.open_orders(self.instrument, self.prefix):
+                await self.submit(*(CancelOrder(each.link_id) for each in reports if each.link_id not in asked))
+                asked |= {report.link_id for report in reports}
+                await asyncio.sleep(0.05)
 
 
 def now_ms() -> int:

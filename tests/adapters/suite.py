@@ -4,6 +4,7 @@ The house behind `house` is a PaperVenue with a funded account and the adapter's
 """
 
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 import pytest_asyncio
@@ -34,6 +35,9 @@ MINUTE_MS = 60_000
 
 class ExchangeSuite:
     """The promises of `MarketDataPort` and `TradingPort`."""
+
+    many_orders: ClassVar[dict[Market, int]] = {Market.SPOT: 60, Market.LINEAR: 60}
+    """More than one page of open orders, and more than a second's rate limit."""
 
     @pytest_asyncio.fixture(loop_scope="session", params=list(Market), ids=lambda market: market.value)
     async def instrument(self, house: House, request: pytest.FixtureRequest) -> Instrument:
@@ -145,7 +149,7 @@ class ExchangeSuite:
         assert found.status is OrderStatus.CANCELLED
 
     async def test_many_orders_at_once_are_all_placed_and_listed(self, house: House, bot: Bot) -> None:
-        orders = [bot.order(below=1_000 + number) for number in range(60)]
+        orders = [bot.order(below=1_000 + number) for number in range(self.many_orders[bot.instrument.market])]
         await bot.submit(*orders)
         for order in orders:
             await bot.report(order.link_id, OrderStatus.OPEN)

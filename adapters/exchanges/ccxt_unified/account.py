@@ -4,7 +4,6 @@ Lists are paged to their end, and "there is no such order" is said only when it 
 """
 
 import asyncio
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +20,7 @@ from engine.trading.market import Balance, Position
 from engine.trading.orders import Execution, FundingCharged, OrderReport
 
 _TRADES_PER_PAGE = 100
+_ORDERS_PER_PAGE = 50
 _PAGES_MAX = 100
 _KNOWN_MAX = 50_000
 
@@ -54,7 +54,7 @@ class CcxtAccount:
 
     async def open_orders(self, listed: Listed, link_prefix: str) -> list[OrderReport]:
         """List the open orders whose link id starts with `link_prefix`."""
-        rows = await self.call("fetch_open_orders", listed.symbol)
+        rows = await self._open_rows(listed)
         reports = {report.link_id: report for row in rows if (report := self.read(listed, row)) is not None}
         return [
             report
@@ -75,6 +75,27 @@ class CcxtAccount:
                 return None
             await asyncio.sleep(min(pause_s, (definite_ms - asked_ms) / 1000 + 0.01))
             pause_s *= 2
+
+    async def _open_rows(self, listed: Listed) -> list[Unified]:
+        paging = self._profile.open_orders_paging
+        if paging == "whole":
+            return list(await self.call("fetch_open_orders", listed.symbol))
+        rows: list[Unified] = []
+        more: dict[str, Any] = {"currentPage": 1} if paging == "page" else {}
+        for number in range(2, _PAGES_MAX):
+            page = await self.call("fetch_open_orders", listed.symbol, None, _ORDERS_PER_PAGE, more)
+            rows += page
+            if paging == "cursor":
+                # ccxt leaves the cursor in one of the rows.
+                cursors = [cursor for row in page if (cursor := row["info"].get("nextPageCursor"))]
+                if not cursors:
+                    return rows
+                more = {"cursor": cursors[0]}
+            elif len(page) < _ORDERS_PER_PAGE:
+                return rows
+            else:
+                more = {"currentPage": number} if paging == "page" else {"after": page[-1]["id"]}
+        raise Retryable("the list of open orders does not end")
 
     def read(self, listed: Listed, row: Unified) -> OrderReport | None:
         """Read an order if it is one that a program of ours may have named."""
@@ -101,7 +122,7 @@ class CcxtAccount:
             rows = []
             # In this order: an order that closes between two questions is seen by the later one.
             for method in ("fetch_open_orders", "fetch_canceled_and_closed_orders"):
-                rows += await self.call(method, listed.symbol, None, None, {self._profile.list_filter: venue_text})
+                rows += await self.call(method, listed.symbol, None, None, {self._profile.link_key: venue_text})
         for row in rows:
             report = self.read(listed, row)
             if report is not None and report.link_id == link_id:
@@ -135,24 +156,32 @@ class CcxtAccount:
         link_id, lots = self._known[venue_id]
         return None if link_id is None else read_trade(listed, trade, link_id, lots)
 
-    async def _trades(self, listed: Listed, since_ms: Instant) -> Sequence[Unified]:
-        paging = {"paginate": True, "paginationCalls": _PAGES_MAX} if self._profile.pages_trades else {}
-        rows = await self.call("fetch_my_trades", listed.symbol, since_ms, _TRADES_PER_PAGE, paging)
-        if not paging and len(rows) >= _TRADES_PER_PAGE:
-            # Without paging a full page may hide more. A wrong list would make wrong P/L.
-            rows = await self._trades_forward(listed, since_ms)
-        return sorted(rows, key=lambda row: int(row["timestamp"]))
-
-    async def _trades_forward(self, listed: Listed, since_ms: int) -> Sequence[Unified]:
+    async def _trades(self, listed: Listed, since_ms: int) -> list[Unified]:
         found: dict[str, Unified] = {}
-        for _ in range(_PAGES_MAX):
-            rows = await self.call("fetch_my_trades", listed.symbol, since_ms, _TRADES_PER_PAGE)
-            new = [row for row in rows if row["id"] not in found]
-            found |= {row["id"]: row for row in new}
-            if not new or len(rows) < _TRADES_PER_PAGE:
-                return list(found.values())
-            since_ms = max(int(row["timestamp"]) for row in rows)
-        raise Retryable("the list of executions does not end")
+        now_ms, span_ms = int(local_now_ms()) + 1_000, self._profile.trades_span_h * 3_600_000 - 1
+        while since_ms <= now_ms:
+            until_ms = min(since_ms + span_ms, now_ms)
+            await self._trades_between(listed, since_ms, until_ms, found)
+            since_ms = until_ms + 1
+        return sorted(found.values(), key=lambda row: int(row["timestamp"]))
+
+    async def _trades_between(
+        self, listed: Listed, since_ms: int, until_ms: int, found: dict[str, Unified]
+    ) -> None:
+        """Collect the executions of a span, in halves while a page is full.
+
+        Exchanges disagree about which end a full page shows, and ccxt's own paging cuts what it collected; halving
+        needs neither to be right.
+        """
+        rows = await self.call("fetch_my_trades", listed.symbol, since_ms, _TRADES_PER_PAGE, {"until": until_ms})
+        found.update((str(row["id"]), row) for row in rows)
+        if len(rows) < _TRADES_PER_PAGE:
+            return
+        if since_ms >= until_ms:
+            raise Retryable(f"more executions in one millisecond than {self._profile.exchange} shows")
+        middle_ms = (since_ms + until_ms) // 2
+        await self._trades_between(listed, since_ms, middle_ms, found)
+        await self._trades_between(listed, middle_ms + 1, until_ms, found)
 
     async def _ask_whose(self, listed: Listed, trade: Unified, venue_id: str) -> None:
         link_id = link_id_of(self._profile, trade)

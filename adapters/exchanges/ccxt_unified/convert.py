@@ -94,14 +94,15 @@ def read_order(listed: Listed, profile: Profile, order: Unified) -> OrderReport:
     link_id = link_id_of(profile, order)
     assert link_id is not None, "the caller has found whose order it is"
     filled = listed.lots(order.get("filled"))
-    status, reason, text = _status(order, filled)
+    lots = listed.lots(order["amount"])
+    status, reason, text = _status(order, filled, lots)
     is_market = order.get("type") == "market"
     return OrderReport(
         link_id=link_id,
         venue_id=VenueOrderId(str(order["id"])),
         side=Side(order["side"]),
         ticks=0 if is_market else listed.instrument.ticks(order["price"]),
-        lots=listed.lots(order["amount"]),
+        lots=lots,
         status=status,
         filled_lots=filled,
         reason=reason,
@@ -139,12 +140,13 @@ def units(amount: str | Decimal) -> int:
     return amount_units(exact)
 
 
-def _status(order: Unified, filled: int) -> tuple[OrderStatus, RejectReason | None, str]:
+def _status(order: Unified, filled: int, lots: int) -> tuple[OrderStatus, RejectReason | None, str]:
     info = order.get("info") or {}
     told = str(info.get("rejectReason") or info.get("rejectedReason") or "")
     word = order.get("status")
     if word == "closed":
-        return OrderStatus.FILLED, None, ""
+        # ccxt also calls an order closed that was filled in part and then cancelled.
+        return (OrderStatus.FILLED if filled >= lots else OrderStatus.CANCELLED), None, ""
     if word not in ("canceled", "expired", "rejected", "canceling"):
         return OrderStatus.OPEN, None, ""
     crossed = "PostOnly" in told or (word in ("expired", "rejected") and bool(order.get("postOnly")))

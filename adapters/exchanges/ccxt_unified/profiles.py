@@ -5,7 +5,7 @@ A gap is a row's own statement: what an exchange cannot do here is refused with 
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,10 +28,14 @@ class Profile(msgspec.Struct, frozen=True):
     """What makes a spot market buy count in the base coin; None where nothing does."""
     finds_by_link_id: bool = True
     """`fetch_order` takes our id. Elsewhere the lists of open and closed orders are asked for it."""
-    list_filter: str = ""
-    """What those lists call our id."""
-    pages_trades: bool = True
-    """ccxt pages `fetch_my_trades`."""
+    link_key: str = "clientOrderId"
+    """What its cancel and its order lists call our id."""
+    open_orders_paging: Literal["whole", "cursor", "after", "page"] = "whole"
+    """How its list of open orders goes on after a full page."""
+    orders_per_s: int = 10
+    """Documented limit of placements, and of cancels; ccxt's own throttle is laxer than some exchanges."""
+    trades_span_h: int = 24
+    """The longest span that a query of executions may cover."""
     funding_sign: int = -1
     """-1 where a payment of ours is written as a negative amount, as ccxt means it."""
     receive_window_ms: int = 10_000
@@ -48,6 +52,7 @@ PROFILES: Mapping[str, Profile] = {
         Profile(
             exchange="binance",
             markets=_BOTH,
+            orders_per_s=5,
             options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchCurrencies": False},
         ),
         Profile(
@@ -56,16 +61,22 @@ PROFILES: Mapping[str, Profile] = {
             link_id_max=32,
             letters_and_digits_only=True,
             market_buy={"tgtCcy": "base_ccy"},
+            open_orders_paging="after",
             options={"fetchMarkets": {"types": ["spot", "swap"]}},
         ),
         # KuCoin's futures are a second venue with its own balances; they need a port of their own.
-        Profile(exchange="kucoin", markets=_SPOT_ONLY, options={"fetchMarkets": {"types": ["spot"]}}),
+        Profile(
+            exchange="kucoin",
+            markets=_SPOT_ONLY,
+            open_orders_paging="page",
+            options={"fetchMarkets": {"types": ["spot"]}},
+        ),
         Profile(
             exchange="mexc",
             markets=_SPOT_ONLY,  # Its futures API is closed to most keys.
             link_id_max=32,
             market_buy=None,
-            pages_trades=False,
+            orders_per_s=5,
             receive_window_ms=5_000,
             options={"fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}},
         ),
@@ -74,9 +85,11 @@ PROFILES: Mapping[str, Profile] = {
             exchange="bybit",
             markets=_BOTH,
             finds_by_link_id=False,
-            list_filter="orderLinkId",
+            link_key="orderLinkId",
+            open_orders_paging="cursor",
             funding_sign=1,
             receive_window_ms=5_000,
+            trades_span_h=7 * 24,
             options={"fetchMarkets": {"types": ["spot", "linear"]}, "enableUnifiedAccount": True},
         ),
     )

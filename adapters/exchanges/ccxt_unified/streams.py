@@ -41,13 +41,17 @@ class PrivateStreams:
         return int((time.monotonic() - self._heard_s) * 1000)
 
     def watch(self, listed: Listed) -> None:
-        """Follow one instrument's orders and executions."""
+        """Follow one instrument's orders and executions.
+
+        What happens before the exchange has confirmed the subscription is missed, hence the first gap notice.
+        """
         if listed.symbol in self._watched:
             return
         self._watched.add(listed.symbol)
         self._heard_s = time.monotonic()
         for method, handle in (("watch_orders", self._order), ("watch_my_trades", self._trade)):
             self._background.start(self._follow(method, listed, handle), f"{method}.{listed.symbol}")
+        self._gap_soon()
 
     async def _follow(
         self, method: str, listed: Listed, handle: Callable[[Listed, Unified], Awaitable[None]]

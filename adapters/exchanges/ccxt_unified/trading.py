@@ -6,6 +6,7 @@ placement is a doubt and never resent from here, the exchange's lists are the tr
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 from adapters.exchanges.background import Background
@@ -14,11 +15,12 @@ from adapters.exchanges.ccxt_unified.client import CcxtClient
 from adapters.exchanges.ccxt_unified.convert import Listed
 from adapters.exchanges.ccxt_unified.profiles import PROFILES, to_venue_id
 from adapters.exchanges.ccxt_unified.streams import PrivateStreams
+from adapters.exchanges.rate_limit import Bucket, shared_limits
 from adapters.exchanges.routing import Route, Routes, local_now_ms
 from adapters.secrets.keys import ApiKey
 from engine.errors import OutcomeUnknown, Rejected, RejectReason, Retryable, VenueError
 from engine.ids import Instant, LinkId, VenueOrderId
-from engine.ports import GapSink, KeyPermissions, OrderSink
+from engine.ports import GapSink, KeyPermissions, MayPlace, OrderSink, always
 from engine.trading.instrument import FeeRates, Instrument, Market
 from engine.trading.market import Balance, Position
 from engine.trading.orders import (
@@ -65,6 +67,7 @@ class CcxtTrading:
         self._client = CcxtClient(self._profile, api_key, address, timeout_s)
         settle_ms = self._profile.receive_window_ms + 1_000 if settle_ms is None else settle_ms
         self._account = CcxtAccount(self._client, settle_ms)
+        self._limits = shared_limits(address or exchange, api_key.key)
         self._background = Background(exchange)
         self._routes: Routes[None] = Routes()
         self._streams = PrivateStreams(self._account, self._routes, self._background)
@@ -86,9 +89,10 @@ class CcxtTrading:
         self._connected = True
         for route in self._routes:
             await self._watch(route.instrument)
-        for queue, senders in ((self._places, _PLACING), (self._cancels, _CANCELLING)):
+        for kind, queue, senders in (("create", self._places, _PLACING), ("cancel", self._cancels, _CANCELLING)):
+            limit = self._limits.bucket(kind, self._profile.orders_per_s)
             for number in range(senders):
-                self._background.start(self._send_all(queue), f"sender.{number}")
+                self._background.start(self._send_all(queue, limit), f"{kind}.{number}")
 
     async def close(self) -> None:
         """Close the sockets. Queued requests that have not left are dropped."""
@@ -96,10 +100,17 @@ class CcxtTrading:
         await self._background.close()
         await self._client.close()
 
-    def attach(self, link_prefix: str, instrument: Instrument, on_fact: OrderSink, on_gap: GapSink) -> None:
+    def attach(
+        self,
+        link_prefix: str,
+        instrument: Instrument,
+        on_fact: OrderSink,
+        on_gap: GapSink,
+        may_place: MayPlace = always,
+    ) -> None:
         """Route the facts of orders whose link id starts with `link_prefix` to one bot."""
         self._client.require(instrument.market)
-        self._routes.add(Route(link_prefix, instrument, None, on_fact, on_gap))
+        self._routes.add(Route(link_prefix, instrument, None, on_fact, on_gap, may_place))
         if self._connected:
             self._background.start(self._watch(instrument), f"watch.{instrument.symbol}")
 
@@ -173,10 +184,12 @@ class CcxtTrading:
     async def _watch(self, instrument: Instrument) -> None:
         self._streams.watch(await self._client.of(instrument))
 
-    async def _send_all(self, queue: asyncio.Queue[Entry]) -> None:
+    async def _send_all(self, queue: asyncio.Queue[Entry], limit: Bucket) -> None:
         while True:
             route, effect = await queue.get()
-            if route.open:
+            while not limit.take(time.monotonic()):  # noqa: ASYNC110  nobody tells when a window ends
+                await asyncio.sleep(limit.wait_s(time.monotonic()))
+            if route.open and (isinstance(effect, CancelOrder) or route.may_place()):
                 await self._send(route, effect)
 
     async def _send(self, route: Route[None], effect: PlaceOrder | CancelOrder) -> None:
@@ -230,7 +243,7 @@ class CcxtTrading:
         return venue_id
 
     async def _cancel(self, listed: Listed, cancel: CancelOrder) -> None:
-        params = {"clientOrderId": to_venue_id(self._profile, cancel.link_id)}
+        params = {self._profile.link_key: to_venue_id(self._profile, cancel.link_id)}
         await self._account.call("cancel_order", None, listed.symbol, params, command=True)
 
     def _note_sent(self, link_id: LinkId) -> None:
