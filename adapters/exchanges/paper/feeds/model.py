@@ -85,7 +85,8 @@ class ModelFeed:
         # Every flow is made before the first one moves the path that it may share with another.
         flows = [(instrument, self._flow(instrument)) for instrument in self._instruments]
         tapes = [self._tape(order, instrument, flow, start_ms) for order, (instrument, flow) in enumerate(flows)]
-        return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes, key=lambda item: item[:2])
+        # Orders differ between tapes, so a comparison never gets as far as the instruments.
+        return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes)
 
     def _flow(self, instrument: Instrument) -> OrderFlow:
         return OrderFlow(

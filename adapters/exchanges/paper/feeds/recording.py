@@ -130,6 +130,11 @@ class Recording:
         )
 
     def _pairs(self, begin: int, end: int) -> tuple[Level, ...]:
+        # Most changes touch one side, and one level of it.
+        if begin == end:
+            return ()
+        if end - begin == 2:
+            return ((self._levels[begin], self._levels[begin + 1]),)
         flat = self._levels[begin:end]
         return tuple(zip(flat[::2], flat[1::2], strict=True))
 

@@ -65,8 +65,8 @@ class ReplayFeed:
             self._looped(order, instrument, recording, start_ms)
             for order, (instrument, recording) in enumerate(self._recordings.items())
         ]
-        # The order decides between events of the same millisecond, so instruments are never compared.
-        return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes, key=lambda item: item[:2])
+        # Orders differ between tapes, so a comparison never gets as far as the instruments.
+        return tapes[0] if len(tapes) == 1 else heapq.merge(*tapes)
 
     def _looped(
         self, order: int, instrument: Instrument, recording: Recording, start_ms: int
