@@ -9,6 +9,7 @@ import inspect
 import re
 import types
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any, get_type_hints
 
 import msgspec
@@ -18,6 +19,7 @@ from api.problems import ApiProblem, FieldProblem, Kind, invalid
 
 READ_LIMIT_S = 8.0
 COMMAND_LIMIT_S = 30.0
+AMOUNT_DIGITS_MAX = 36
 COMMAND_ID_HEADER = "Idempotency-Key"
 COMMAND_ID_PATTERN = r"[\x21-\x7e]{1,100}"
 
@@ -107,7 +109,7 @@ def to_aiohttp(route: Route, services: object) -> Callable[[web.Request], Awaita
 
     async def serve(request: web.Request) -> web.StreamResponse:
         arguments: dict[str, Any] = {"services": services}
-        arguments |= {name: request.match_info[name] for name in route.parameters}
+        arguments |= {name: _read_id(request.match_info[name]) for name in route.parameters}
         if route.query is not None:
             arguments["query"] = _read_query(request, route.query)
         if route.body is not None:
@@ -130,13 +132,26 @@ def json_response(answer: Any, status: int = 200) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 
 
+def _read_id(text: str) -> str:
+    """Read a bot's id from the path; what cannot be one is answered like one that nobody has."""
+    if not re.fullmatch(r"[a-z2-7]{8}", text):
+        raise ApiProblem(Kind.NOT_FOUND, "there is no such bot")
+    return text
+
+
 def _read_query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
     if len(set(request.query)) != len(request.query):
         raise ApiProblem(Kind.MALFORMED, "a parameter is given twice")
     try:
-        return msgspec.convert(dict(request.query), kind, strict=False)
+        query = msgspec.convert(dict(request.query), kind, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error, in_query=True) from None
+    for name, value in request.query.items():
+        if not value.isprintable():
+            raise ApiProblem(
+                Kind.MALFORMED, "must be printable", [FieldProblem("must be printable", parameter=name)]
+            )
+    return query
 
 
 async def _read_body(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
@@ -144,11 +159,32 @@ async def _read_body(request: web.Request, kind: type[msgspec.Struct]) -> msgspe
     if content and request.content_type != "application/json":
         raise ApiProblem(Kind.UNSUPPORTED_MEDIA_TYPE)
     try:
-        return msgspec.json.decode(content or b"{}", type=kind)
+        body = msgspec.json.decode(content or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
     except msgspec.DecodeError as error:
         raise ApiProblem(Kind.MALFORMED, f"the body is not JSON: {error}") from None
+    _check_values(body, "#")
+    return body
+
+
+def _check_values(value: Any, pointer: str) -> None:
+    """Refuse what the types let through and no exchange knows: NaN, endless amounts, unprintable text."""
+    match value:
+        case msgspec.Struct():
+            for name in value.__struct_fields__:
+                _check_values(getattr(value, name), f"{pointer}/{name}")
+        case Decimal() if (
+            not value.is_finite()
+            or len(f"{value:e}") > AMOUNT_DIGITS_MAX
+            or abs(value.adjusted()) > AMOUNT_DIGITS_MAX
+        ):
+            detail = f"must be a number of at most {AMOUNT_DIGITS_MAX} digits"
+            raise ApiProblem(Kind.MALFORMED, detail, [FieldProblem(detail, pointer)])
+        case str() if not value.isprintable():
+            raise ApiProblem(Kind.MALFORMED, "must be printable", [FieldProblem("must be printable", pointer)])
+        case _:
+            pass
 
 
 def _read_command_id(request: web.Request, is_required: bool) -> str | None:

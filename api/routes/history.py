@@ -80,7 +80,7 @@ class ExecutionsQuery(ListQuery, frozen=True, forbid_unknown_fields=True):
 class LevelQuery(ListQuery, frozen=True, forbid_unknown_fields=True):
     """A page of what concerns one level, or all."""
 
-    level: int | None = None
+    level: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)] | None = None
 
 
 class SpanQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from actors.cluster import Cluster
 from actors.clock import now_ms
+from actors.cluster import Cluster
 from actors.settings import load
 from actors.wiring import Engine, start_engine
 from api.app import ApiServer, listen_on
