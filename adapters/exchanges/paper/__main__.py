@@ -23,7 +23,7 @@ from .feeds.live import LiveFeed
 from .feeds.model import ModelFeed
 from .feeds.recording import Recording
 from .feeds.replay import ReplayFeed
-from .limits import Limits
+from .limits import UNLIMITED, Limits
 from .server import ANSWER_DELAY_S, PaperVenue
 
 
@@ -35,7 +35,7 @@ async def serve(options: argparse.Namespace) -> None:
         chosen,
         await _feeds(options, instruments),
         options.state_dir,
-        Limits(0, 0, 0, 0) if options.no_limits else Limits(),
+        UNLIMITED if options.no_limits else Limits(),
         options.answer_delay_s,
     )
     stopping = asyncio.Event()

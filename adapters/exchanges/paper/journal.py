@@ -2,7 +2,8 @@
 
 A line reaches the operating system in one write, so it survives the death of the process (kill -9); a torn last
 line belonged to a command that was never answered and is dropped. Power loss is not covered: a paper venue does
-not wait for the disk. At boot the journal is compacted into a snapshot of the same format.
+not wait for the disk. At boot, and when it has grown far beyond what it says, the journal is compacted into a
+snapshot of the same format.
 """
 
 import os
@@ -16,6 +17,9 @@ from .model import Record
 FILE_NAME = "venue.journal"
 RECORDS_PER_LINE = 500
 
+GROWTH_BYTES = 256 * 2**20
+"""How much is appended to a snapshot before the next one is made: writing one holds the venue up for a moment."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Record])
 
@@ -27,6 +31,12 @@ class Journal:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = state_dir / FILE_NAME
         self._file: int | None = None
+        self._appended = 0
+
+    @property
+    def is_overgrown(self) -> bool:
+        """Tell whether it is time for a new snapshot."""
+        return self._appended > GROWTH_BYTES
 
     def read(self) -> Iterator[Record]:
         """Give the records of the last life, oldest first."""
@@ -54,13 +64,15 @@ class Journal:
         finally:
             os.close(descriptor)
         fresh.replace(self._path)
+        self.close()
+        self._appended = 0
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
     def append(self, records: list[Record]) -> None:
         """Write one command's records in one piece."""
         if self._file is None:
             raise RuntimeError("the journal is not open")
-        _write(self._file, records)
+        self._appended += _write(self._file, records)
 
     def close(self) -> None:
         """Close the file."""
@@ -69,7 +81,9 @@ class Journal:
             self._file = None
 
 
-def _write(descriptor: int, records: list[Record]) -> None:
-    line = memoryview(_encoder.encode(records) + b"\n")
-    while line:
-        line = line[os.write(descriptor, line) :]
+def _write(descriptor: int, records: list[Record]) -> int:
+    line = _encoder.encode(records) + b"\n"
+    rest = memoryview(line)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    return len(line)

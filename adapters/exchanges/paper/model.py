@@ -208,7 +208,14 @@ class Till(msgspec.Struct, kw_only=True, tag="till"):
     """When it was last checked whether a funding interval had ended."""
 
 
-Record = Order | Execution | ClosedPnl | Position | Wallet | Till
+class UsedLinks(msgspec.Struct, kw_only=True, tag="links"):
+    """Link ids, with their orders' ids, of orders whose rows are forgotten: they stay taken for ever."""
+
+    uid: int
+    orders: dict[str, str]
+
+
+Record = Order | Execution | ClosedPnl | Position | Wallet | Till | UsedLinks
 
 
 class Account:
@@ -251,6 +258,10 @@ class Account:
             self.open[order.order_id] = order
         else:
             self.retire(order)
+
+    def forgotten_links(self) -> dict[str, str]:
+        """Give the link ids whose orders' rows are gone."""
+        return {link: order_id for link, order_id in self.by_link.items() if order_id not in self.by_id}
 
     def retire(self, order: Order) -> None:
         """Move a final order to the history; the oldest beyond what is kept loses its row, not its link id."""

@@ -138,9 +138,10 @@ def ip_guard(venue: Venue, limiter: RateLimiter) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_counted = request.path.startswith("/v5/") and "Upgrade" not in request.headers
-        if is_counted and not limiter.admit(request.remote or "", venue.now_ms()):
-            return web.Response(status=403, text="Forbidden: access too frequent")
+        if request.path.startswith("/v5/"):
+            admit = limiter.admit_socket if "Upgrade" in request.headers else limiter.admit
+            if not admit(request.remote or "", venue.now_ms()):
+                return web.Response(status=403, text="Forbidden: access too frequent")
         return await handler(request)
 
     return guard

@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterable
 from engine.trading.instrument import Market
 
 from .journal import Journal
-from .model import Account, ClosedPnl, Execution, Order, Position, Record, Till, Wallet
+from .model import (
+    HISTORY_KEPT,
+    Account,
+    ClosedPnl,
+    Execution,
+    Order,
+    Position,
+    Record,
+    Till,
+    UsedLinks,
+    Wallet,
+)
 
 Listener = Callable[[Account, "Changes"], None]
 
@@ -114,6 +125,8 @@ class Records:
     def touch_closed(self, account: Account, closed: ClosedPnl) -> None:
         """Note profit realised by an order."""
         account.closed[closed.order_id] = closed
+        if len(account.closed) > HISTORY_KEPT:
+            del account.closed[next(iter(account.closed))]
         self._of(account).closed[closed.order_id] = closed
 
     def commit(self) -> None:
@@ -126,6 +139,8 @@ class Records:
             if self._till_changed:
                 records.append(self.till)
             self._journal.append(records)
+            if self._journal.is_overgrown:
+                self._journal.start(self.snapshot())
         self._till_changed = False
         for uid, each in changes.items():
             account = self.accounts[uid]
@@ -160,6 +175,8 @@ class Records:
                     self.accounts[record.uid].positions[record.symbol] = record
                 case Till():
                     self.till = record
+                case UsedLinks():
+                    self.accounts[record.uid].by_link.update(record.orders)
         for order in orders.values():
             self.accounts[order.uid].remember(order)
             if order.market is Market.SPOT:
@@ -177,6 +194,7 @@ class Records:
         yield self.till
         for account in self.accounts.values():
             yield account.wallet
+            yield UsedLinks(uid=account.uid, orders=account.forgotten_links())
             yield from account.positions.values()
             yield from account.by_id.values()
             yield from account.executions

@@ -231,6 +231,34 @@ def test_a_torn_last_line_is_dropped_and_the_file_is_for_its_owner_only(tmp_path
     again.close()
 
 
+def test_a_journal_that_has_grown_is_compacted_and_forgets_no_link_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.exchanges.paper.journal.GROWTH_BYTES", 20_000)
+    monkeypatch.setattr("adapters.exchanges.paper.model.HISTORY_KEPT", 5)
+    venue = Venue(LISTED, tmp_path)
+    open_markets(venue)
+    trader = Trader(venue)
+    for number in range(100):
+        trader.buy(SPOT, "0.001", "60100", order_link_id=f"link{number}")
+    assert (tmp_path / FILE_NAME).stat().st_size < 60_000
+    venue.close()
+    again = Venue(LISTED, tmp_path)
+    account = again.records.accounts[trader.account.uid]
+    assert account.by_link.keys() == {f"link{number}" for number in range(100)}
+    assert account.wallet == trader.account.wallet
+    again.close()
+
+
+def test_a_journal_about_what_is_not_listed_is_refused(tmp_path: Path) -> None:
+    venue = Venue(LISTED, tmp_path)
+    open_markets(venue)
+    Trader(venue).buy(ETH_SPOT, "0.01", "2900")
+    venue.close()
+    with pytest.raises(ValueError, match="spot ETHUSDT"):
+        Venue(LISTED[:1], tmp_path)
+
+
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     acknowledged: dict[str, str] = {}
     async with aiohttp.ClientSession() as session:

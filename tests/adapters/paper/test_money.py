@@ -287,7 +287,7 @@ def test_money_is_conserved_to_the_last_unit_whatever_happens(actions: list[tupl
     ]
     for action in actions:
         _act(venue, traders, action)
-        _assert_conserved(venue)
+        assert_conserved(venue)
     for trader in traders:
         for order in tuple(trader.account.open.values()):
             venue.desk.end(trader.account, order, "CancelByUser")
@@ -369,7 +369,8 @@ def _quantity(instrument: Instrument, quantity: int) -> str:
     return instrument.quantity_text(quantity * (997 if instrument.market is Kind.SPOT else 1))
 
 
-def _assert_conserved(venue: Venue) -> None:
+def assert_conserved(venue: Venue) -> None:
+    """Check that every unit of every coin is somewhere, and that each position's profit is its cash."""
     till, accounts = venue.records.till, venue.records.accounts.values()
     for coin in ("USDT", "BTC", "ETH"):
         held = sum(account.coin(coin) for account in accounts)

@@ -260,6 +260,16 @@ async def test_an_address_that_asks_too_often_is_shut_out() -> None:
             assert response.status == 200
 
 
+async def test_an_address_that_opens_too_many_sockets_is_refused_the_next() -> None:
+    async with running(limits=Limits(sockets_per_5min=3)) as venue, aiohttp.ClientSession() as session:
+        for _ in range(3):
+            async with session.ws_connect(venue.address.ws + "/v5/private"):
+                pass
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(venue.address.ws + "/v5/trade")
+        assert refused.value.status == 403
+
+
 # ---------------------------------------------------------------------- the private socket
 
 

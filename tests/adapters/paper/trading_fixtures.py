@@ -15,7 +15,7 @@ from yarl import URL
 
 from adapters.exchanges.paper.catalogue import Listing, listings
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, Level, MarketTrade
-from adapters.exchanges.paper.limits import Limits
+from adapters.exchanges.paper.limits import UNLIMITED
 from adapters.exchanges.paper.model import Account, Order
 from adapters.exchanges.paper.requests import CreateOrder
 from adapters.exchanges.paper.server import Address, PaperVenue
@@ -25,7 +25,6 @@ from engine.trading.instrument import Instrument
 LISTED: tuple[Listing, ...] = listings(["BTCUSDT", "ETHUSDT"])
 SPOT, ETH_SPOT, LINEAR, ETH_LINEAR = (listing.instrument for listing in LISTED)
 COIN = SIZE_SCALE
-UNLIMITED = Limits(0, 0, 0, 0)
 RICH = {"USDT": "1000000", "BTC": "100"}
 
 _numbers = itertools.count(1)
