@@ -15,7 +15,7 @@ SPOT = Instrument(
     lot_size=Decimal("0.001"),
     min_lots=10,
     max_lots=1_000_000,
-    max_market_lots=5_000,
+    max_market_lots=10_000,
     min_notional=Decimal(5),
 )
 
@@ -28,7 +28,7 @@ LINEAR = Instrument(
     lot_size=Decimal("0.001"),
     min_lots=10,
     max_lots=1_000_000,
-    max_market_lots=5_000,
+    max_market_lots=10_000,
     min_notional=Decimal(5),
     leverage_max=Decimal(50),
     funding_interval_min=480,

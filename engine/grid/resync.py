@@ -11,7 +11,9 @@ from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
 from engine.ids import Instant
 from engine.trading.orders import CancelOrder, Execution, LookUpOrder, OrderReport, Side
 
-GRIDLESS = (BotStatus.CLOSING, BotStatus.STOPPED, BotStatus.PAUSED)
+GRIDLESS = frozenset(
+    {BotStatus.STOPPING, BotStatus.PAUSING, BotStatus.CLOSING, BotStatus.STOPPED, BotStatus.PAUSED}
+)
 """A grid order met in one of these was still on the wire when an earlier life of this process ended."""
 
 ORPHAN_WAIT_MS = 1_000
@@ -132,9 +134,6 @@ def _match(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]
         if name.generation > slot.generation:
             adopt_later(state, slot, cell, report, name.generation, now)
             out.append(Note(NoteKind.ADOPTED, f"took over {report.link_id}", _level_of(name)))
-        elif name.generation < slot.generation and slot.sent_ms >= view.asked_ms:
-            # The list is older than our next order: this one has been filled since.
-            continue
         elif name.generation < slot.generation or slot.phase is OrderPhase.NONE or slot.side is not name.side:
             # A list older than the slot's present order shows its predecessor, which is over by now.
             if slot.sent_ms < view.asked_ms:
