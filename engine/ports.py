@@ -31,6 +31,15 @@ TradeSink = Callable[[PublicTrade], Awaitable[None]]
 """Receives each public trade of one instrument."""
 
 
+MayPlace = Callable[[], bool]
+"""Asked right before each placement leaves: whether the bot may still act. Cancels are right in any process."""
+
+
+def always() -> bool:
+    """Let every placement leave."""
+    return True
+
+
 class KeyPermissions(msgspec.Struct, frozen=True):
     """What an API key may do. A key that can withdraw is refused at the door."""
 
@@ -101,8 +110,18 @@ class TradingPort(Protocol):
         """Close the sockets. Queued requests that have not left are dropped."""
         ...
 
-    def attach(self, link_prefix: str, instrument: Instrument, on_fact: OrderSink, on_gap: GapSink) -> None:
-        """Route the facts of orders whose link id starts with `link_prefix` to one bot."""
+    def attach(
+        self,
+        link_prefix: str,
+        instrument: Instrument,
+        on_fact: OrderSink,
+        on_gap: GapSink,
+        may_place: MayPlace = always,
+    ) -> None:
+        """Route the facts of orders whose link id starts with `link_prefix` to one bot.
+
+        A placement that waited in a queue is dropped in silence if `may_place` says no when its turn comes.
+        """
         ...
 
     def detach(self, link_prefix: str) -> None:

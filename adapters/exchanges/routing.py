@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from adapters.exchanges.background import Background
 from engine.ids import Instant
-from engine.ports import GapSink, OrderSink
+from engine.ports import GapSink, MayPlace, OrderSink, always
 from engine.trading.instrument import Instrument
 from engine.trading.orders import OrderFact
 
@@ -30,13 +30,33 @@ class Route(Generic[C]):
     then also what has arrived meanwhile, so the sink is never entered twice at a time. No task, no lock.
     """
 
-    __slots__ = ("_busy", "_on_fact", "_waiting", "codec", "instrument", "on_gap", "open", "overflowed", "prefix")
+    __slots__ = (
+        "_busy",
+        "_on_fact",
+        "_waiting",
+        "codec",
+        "instrument",
+        "may_place",
+        "on_gap",
+        "open",
+        "overflowed",
+        "prefix",
+    )
 
-    def __init__(self, prefix: str, instrument: Instrument, codec: C, on_fact: OrderSink, on_gap: GapSink) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        instrument: Instrument,
+        codec: C,
+        on_fact: OrderSink,
+        on_gap: GapSink,
+        may_place: MayPlace = always,
+    ) -> None:
         self.prefix = prefix
         self.instrument = instrument
         self.codec = codec
         self.on_gap = on_gap
+        self.may_place = may_place
         self.open = True
         self.overflowed = False
         self._on_fact = on_fact

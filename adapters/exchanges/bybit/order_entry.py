@@ -6,6 +6,7 @@ left and was not answered is never sent again from here.
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import deque
@@ -40,17 +41,19 @@ ORDERS_PER_S = {Market.SPOT: 20, Market.LINEAR: 10}
 BATCH_MAX = {Market.SPOT: 10, Market.LINEAR: 20}
 QUEUE_MAX = 5_000
 _ATTEMPTS_MAX = 3
+_numbers = itertools.count()
 _REST_PAUSE_S = 0.5
 _FORGET_SENT_MS = 120_000
 _LOOK_AGAIN_S = 0.25
 
 
 class Entry:
-    """One effect of one bot on its way."""
+    """One effect of one bot on its way. `number` keeps the order in which effects were asked for."""
 
-    __slots__ = ("attempts", "effect", "route")
+    __slots__ = ("attempts", "effect", "number", "route")
 
     def __init__(self, route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> None:
+        self.number = next(_numbers)
         self.route = route
         self.effect = effect
         self.attempts = 0
@@ -218,6 +221,11 @@ class OrderEntry:
     async def _send(self, request: Request) -> None:
         texts = []
         placing = request.lane.kind == "create"
+        if placing:
+            # The queue outlives a bot's right to act: a process that was suspended wakes up right here.
+            request.entries = [entry for entry in request.entries if entry.route.may_place()]
+            if not request.entries:
+                return
         sent_ms = self._clock.now_ms()
         for entry in request.entries:
             codec = entry.route.codec
@@ -342,12 +350,14 @@ class OrderEntry:
         await entry.route.deliver(fact, local_now_ms())
 
     def _put_back(self, entries: list[Entry]) -> None:
-        """Queue requests that did not take effect, before the others."""
-        for entry in reversed(entries):
+        """Queue requests that did not take effect, each in its old place among the others."""
+        for entry in entries:
             if entry.route.open:
                 market = entry.route.instrument.market
                 lane = self._places[market] if type(entry.effect) is PlaceOrder else self._cancels[market]
-                lane.waiting.appendleft(entry)
+                lane.waiting.append(entry)
+        for lane in self._lanes:
+            lane.waiting = deque(sorted(lane.waiting, key=lambda entry: entry.number))
         self._wake.set()
 
 

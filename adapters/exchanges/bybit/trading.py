@@ -25,7 +25,7 @@ from adapters.exchanges.routing import Route, Routes, local_now_ms
 from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason, Retryable, VenueError
 from engine.ids import Instant, LinkId
-from engine.ports import GapSink, KeyPermissions, OrderSink
+from engine.ports import GapSink, KeyPermissions, MayPlace, OrderSink, always
 from engine.trading.instrument import FeeRates, Instrument
 from engine.trading.market import Balance, Position
 from engine.trading.orders import (
@@ -123,9 +123,16 @@ class BybitTrading:
         await self._background.close()
         await self._rest.close()
 
-    def attach(self, link_prefix: str, instrument: Instrument, on_fact: OrderSink, on_gap: GapSink) -> None:
+    def attach(
+        self,
+        link_prefix: str,
+        instrument: Instrument,
+        on_fact: OrderSink,
+        on_gap: GapSink,
+        may_place: MayPlace = always,
+    ) -> None:
         """Route the facts of orders whose link id starts with `link_prefix` to one bot."""
-        self._routes.add(Route(link_prefix, instrument, InstrumentCodec(instrument), on_fact, on_gap))
+        self._routes.add(Route(link_prefix, instrument, InstrumentCodec(instrument), on_fact, on_gap, may_place))
 
     def detach(self, link_prefix: str) -> None:
         """Stop routing to that bot, and drop its queued requests."""
