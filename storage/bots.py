@@ -152,14 +152,16 @@ class Bots:
         """List every bot that must run somewhere: what the supervisor compares with.
 
         That is a bot that shall run, one that has not ended, and one whose owner wants something new of what it
-        still holds.
+        still holds. A bot that no process ever took up has no lease and holds nothing; one that was taken up may
+        have orders out before its row says so.
         """
         records = await self._database.rows(
             f"""
             SELECT {_COLUMNS} FROM bots
             WHERE desired_state = $1
                OR status NOT IN ('new', 'stopped')
-               OR (version > carried_out AND status <> 'new')
+               OR (version > carried_out AND (
+                    status <> 'new' OR EXISTS (SELECT FROM leases WHERE leases.name = 'bot:' || bots.id)))
             ORDER BY created_at_ms, id
             """,
             DesiredState.RUNNING,

@@ -65,6 +65,8 @@ def decode_cursor(cursor: str | None, first: type, second: type) -> tuple[Any, A
         key: tuple[Any, Any] = msgspec.json.decode(raw, type=tuple[first, second])  # type: ignore[valid-type]
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadCursor("not a cursor of this list") from error
+    if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in key):
+        raise BadCursor("not a cursor of this list")
     return key
 
 

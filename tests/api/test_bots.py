@@ -30,9 +30,12 @@ async def until(api: Api, bot: str, holds: Callable[[dict[str, Any]], bool]) -> 
 
 @pytest.fixture(scope="module")
 async def traded(api: Api) -> dict[str, Any]:
-    """Give a running bot that has traded."""
-    bot = await api.create("traded")
-    return await until(api, bot["id"], lambda it: it["status"] == "running" and it["profit"]["trades"] >= 1)
+    """Give a running bot that has traded, once the database knows it."""
+    bot = (await api.create("traded"))["id"]
+    async with asyncio.timeout(LIMIT_S):
+        while not (await api.get(f"/api/v1/bots/{bot}/executions")).body["items"]:
+            await asyncio.sleep(0.1)
+    return await until(api, bot, lambda it: it["status"] == "running" and it["profit"]["trades"] >= 1)
 
 
 def pointers(answer: Answer) -> dict[str, str]:
