@@ -36,11 +36,12 @@ from engine.grid.messages import (
 )
 from engine.grid.orders import link_prefix
 from engine.grid.pnl import ProfitReport, report
+from engine.grid.resync import named_slots
 from engine.grid.state import BotStatus, GridState, decode_state
 from engine.ids import BotId, ExecutionId, Instant
 from engine.ports import MarketDataPort, TradingPort
 from engine.trading.market import PublicTrade
-from engine.trading.orders import CancelOrder, Execution, LookUpOrder, OrderFact, PlaceOrder
+from engine.trading.orders import CancelOrder, Execution, FundingCharged, LookUpOrder, OrderFact, PlaceOrder
 from storage.bots import DesiredState
 from storage.journal import Journal, Recovery
 from storage.leases import Lease, LeaseKeeper
@@ -84,13 +85,24 @@ def restore(recovery: Recovery, fresh: GridState) -> GridState:
     return state
 
 
+def executions_since(state: GridState, asked_ms: Instant) -> Instant:
+    """Tell from when on executions must be read so that none can be missing.
+
+    The last one known is not enough: a later execution may have been heard while an earlier one was lost. What
+    is missing then belongs to an order whose final report counts more than we have, so it is not older than that.
+    """
+    known_ms = state.last_execution_ms or state.started_ms or asked_ms
+    incomplete_ms = [slot.sent_ms for slot, _ in named_slots(state) if slot.final_status is not None]
+    return Instant(max(0, min([known_ms, *incomplete_ms]) - OVERLAP_MS))
+
+
 class GridBot:
     """The shell around one `GridState`."""
 
     def __init__(
         self,
         state: GridState,
-        last_seq: int,
+        recovery: Recovery,
         trading: TradingPort,
         market: MarketDataPort,
         journal: Journal,
@@ -102,14 +114,17 @@ class GridBot:
         self._market = market
         self._lease = lease
         self._on_fenced = on_fenced
-        self._writer = JournalWriter(journal, lease, state, last_seq, self._fence)
+        self._writer = JournalWriter(journal, lease, state, recovery, self._fence)
         self._prefix = link_prefix(state.bot)
         self._orders: deque[PlaceOrder | CancelOrder | LookUpOrder] = deque()
         self._acting = False
         self._resyncing = False
         self._resync_again = False
         self._fenced = False
-        self._seen: dict[ExecutionId, None] = {}
+        self._closing = False
+        self._seen: dict[ExecutionId, None] = dict.fromkeys(recovery.exec_ids)
+        # Kept beside the state: a price that does not concern the bot is no message, and must not be in its hash.
+        self._last_ticks = state.last_ticks
         self._price_sent: tuple[int, int] = (0, 0)
         self._next_resync_ms = 0
         self._next_sample_ms = 0
@@ -117,17 +132,26 @@ class GridBot:
 
     # ------------------------------------------------------------------ life
 
-    async def open(self) -> None:
-        """Attach to the venue, read its view, and go on. Waits for the venue as long as it takes."""
+    async def open(self, wish: DesiredState, version: int, reason: str) -> None:
+        """Attach to the venue, read its view, and carry out the owner's wish. Waits for the venue if it must.
+
+        A wish to stop comes before the reading: orders that are missing must not be put back first.
+        """
         self._spawn(self._lease.keep(self._fence))
         self._spawn(self._writer.run())
         self._take(ResyncStarted(), now_ms())
-        self._trading.attach(self._prefix, self.state.instrument, self.on_fact, self._on_gap)
+        self._trading.attach(
+            self._prefix, self.state.instrument, self.on_fact, self._on_gap, lambda: self._may_act
+        )
+        if wish is not DesiredState.RUNNING:
+            await self.carry_out(wish, version, reason)
         await self._market.watch_trades(self.state.instrument, self._on_trade)
         await self._resync("the process started")
+        await self.carry_out(wish, version, reason)
 
     async def close(self) -> None:
         """Let go without touching any order: they rest at the venue until the next life adopts them."""
+        self._closing = True
         self._trading.detach(self._prefix)
         await self._market.unwatch_trades(self.state.instrument, self._on_trade)
         if not self._fenced:
@@ -142,6 +166,10 @@ class GridBot:
         return self._lease.lease
 
     @property
+    def _may_act(self) -> bool:
+        return not self._fenced and not self._closing and self._lease.is_safe
+
+    @property
     def is_fenced(self) -> bool:
         """Tell whether the bot has stopped acting because its lease is over."""
         return self._fenced
@@ -150,7 +178,7 @@ class GridBot:
 
     async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
         """Take a fact of the venue and send the orders that follow from it."""
-        if type(fact) is Execution and not self._is_new(fact.exec_id):
+        if isinstance(fact, Execution | FundingCharged) and not self._is_new(fact.exec_id):
             return
         self._take(fact, at_ms)
         if self._orders:
@@ -158,13 +186,20 @@ class GridBot:
 
     def _take(self, message: GridMessage, now: Instant) -> None:
         """Step the machine; queue its orders and its journal entry."""
-        if self._fenced:
+        if self._fenced or self._closing:
             return
         if not self._lease.is_safe or self._writer.is_full:
             # The fact is not lost: the next life reads it from the venue.
             self._spawn(self._fence())
             return
-        effects = step(self.state, message, now)
+        try:
+            effects = step(self.state, message, now)
+        except Exception:
+            # Half a step may have been taken. The journal and the venue still tell the truth: begin again there.
+            log.exception("bot.step_failed bot=%s message=%s", self.state.bot, type(message).__name__)
+            self._spawn(self._fence())
+            return
+        self._last_ticks = self.state.last_ticks
         self._writer.add(now, message, effects)
         for effect in effects:
             if isinstance(effect, PlaceOrder | CancelOrder | LookUpOrder):
@@ -178,7 +213,7 @@ class GridBot:
             return
         self._acting = True
         try:
-            while self._orders and not self._fenced:
+            while self._orders and self._may_act:
                 orders = tuple(self._orders)
                 self._orders.clear()
                 await self._trading.submit(self.state.instrument, orders)
@@ -189,7 +224,7 @@ class GridBot:
         """Pass a public price on if it concerns the bot: two comparisons for all the others."""
         state = self.state
         if state.watch_low < trade.ticks < state.watch_high:
-            state.last_ticks = trade.ticks
+            self._last_ticks = trade.ticks
             return
         now = now_ms()
         ticks, sent_ms = self._price_sent
@@ -260,9 +295,9 @@ class GridBot:
             await self._tell(Woke(), now)
         if now >= self._next_resync_ms and self.state.status not in ORDERLESS:
             self._spawn(self._resync(""))
-        if now >= self._next_sample_ms and self.state.last_ticks and self.state.sizing is not None:
+        if now >= self._next_sample_ms and self._last_ticks and self.state.sizing is not None:
             self._next_sample_ms = now + SAMPLE_EVERY_MS
-            self._writer.sample(self.state.last_ticks, now)
+            self._writer.sample(self._last_ticks, now)
 
     # ------------------------------------------------------------------ resync
 
@@ -298,12 +333,12 @@ class GridBot:
     async def _read_venue_once(self) -> None:
         state = self.state
         asked_ms = now_ms()
-        since_ms = Instant(max(0, (state.last_execution_ms or state.started_ms or asked_ms) - OVERLAP_MS))
         # Open orders first: an order that fills after this is in the executions that are read next, so no
         # fill can fall between the two.
         listed = await self._trading.open_orders(state.instrument, self._prefix)
+        since_ms = executions_since(state, asked_ms)
         for execution in await self._trading.executions(state.instrument, self._prefix, since_ms):
-            if not isinstance(execution, Execution) or self._is_new(execution.exec_id):
+            if self._is_new(execution.exec_id):
                 self._take(execution, now_ms())
         price = await self._price()
         await self._tell(Resynced(tuple(listed), price, asked_ms), now_ms())
@@ -329,8 +364,8 @@ class GridBot:
             bot=self.state.bot,
             status=self.state.status,
             status_reason=self.state.status_reason,
-            price_ticks=self.state.last_ticks,
-            profit=report(self.state, self.state.last_ticks, now),
+            price_ticks=self._last_ticks,
+            profit=report(self.state, self._last_ticks, now),
             levels=explain(self.state, now),
             journal_lag=self._writer.lag,
             fenced=self._fenced,

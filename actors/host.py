@@ -20,6 +20,7 @@ from engine.grid.config import GridConfig
 from engine.grid.state import BotStatus, new_state
 from engine.ids import AccountId, BotId
 from engine.ports import MarketDataPort, TradingPort
+from engine.trading.instrument import Market
 from storage.accounts import Accounts
 from storage.bots import BotRow, Bots, DesiredState, VersionConflict
 from storage.database import Database
@@ -50,6 +51,8 @@ class BotHost:
         self._holder = f"{name}:{secrets.token_hex(8)}"
         self._database = Database(self._plan.dsn, pool_size=POOL_SIZE, name=f"trellis {name}")
         self._bots: dict[BotId, GridBot] = {}
+        """Also those whose lease is over: they place nothing, but an emergency stop still reaches their orders."""
+        self._emergencies: set[BotId] = set()
         self._opening: dict[BotId, asyncio.Task[None]] = {}
         self._trading: dict[AccountId, asyncio.Task[TradingPort]] = {}
         self._markets: dict[str, MarketDataPort] = {}
@@ -62,7 +65,7 @@ class BotHost:
         """Run these bots from now on, each as soon as its lease is free."""
         await self._begin()
         for bot in map(BotId, bots):
-            if bot not in self._bots and bot not in self._opening:
+            if not self._runs(bot) and bot not in self._opening:
                 self._opening[bot] = asyncio.create_task(self._open_until_done(bot), name=f"open {bot}")
 
     async def report(self) -> bytes:
@@ -70,7 +73,7 @@ class BotHost:
         return encode(
             HostReport(
                 name=self._name,
-                running=list(self._bots),
+                running=[bot for bot in self._bots if self._runs(bot)],
                 opening=list(self._opening),
                 statuses={bot: live.state.status.value for bot, live in self._bots.items()},
                 as_of_ms=now_ms(),
@@ -87,11 +90,14 @@ class BotHost:
         live = self._bots.get(BotId(bot))
         row = await Bots(self._database).get(BotId(bot))
         if live is not None and row is not None:
-            await self._carry_out(live, row)
+            await live.carry_out(*self._wish(row))
 
     async def emergency_stop(self, bot: str | None) -> dict[str, int]:
         """Cancel the orders of one bot or of all, also without the database; give what is left per bot."""
         chosen = [live for name, live in self._bots.items() if bot is None or name == bot]
+        # Kept until it has been carried out by whatever life of the bot comes next: the row may not say so yet.
+        self._emergencies |= {live.state.bot for live in chosen}
+        self._emergencies |= {name for name in self._opening if bot is None or name == bot}
         left = await asyncio.gather(*(live.emergency_stop() for live in chosen))
         return {live.state.bot: count for live, count in zip(chosen, left, strict=True)}
 
@@ -128,12 +134,12 @@ class BotHost:
     async def _open_until_done(self, bot: BotId) -> None:
         """Open a bot, waiting for its lease, the database and the venue as long as it takes."""
         try:
-            while bot not in self._bots:
+            while not self._runs(bot):
                 try:
                     await self._open(bot)
                 except (VenueError, StaleEpoch, TimeoutError) as error:
                     log.warning("host.open_waits bot=%s error=%s", bot, error)
-                if bot not in self._bots:
+                if not self._runs(bot):
                     await asyncio.sleep(LEASE_PAUSE_S)
         except Exception:
             log.exception("host.open_failed bot=%s", bot)
@@ -144,29 +150,44 @@ class BotHost:
         row = await Bots(self._database).get(bot)
         if row is None:
             raise LookupError(f"bot {bot} does not exist")
-        leases = Leases(self._database)
-        lease = await LeaseKeeper.take(leases, bot_lease(bot), self._holder, self._plan.lease_ttl_ms)
-        if lease is None:
-            return
         trading, market = await self._ports(row.account)
-        journal = Journal(self._database)
-        recovery = await journal.load(bot)
         config = msgspec.convert(row.config, GridConfig)
         instrument = await market.instrument(config.symbol, config.market)
-        fresh = new_state(bot, config, instrument, await trading.fee_rates(instrument))
-        state = restore(recovery, fresh)
-        if config.direction != "spot" and state.status is BotStatus.NEW:
+        fees = await trading.fee_rates(instrument)
+        # The venue first, then the lease: it must not run out while the venue is slow.
+        lease = await LeaseKeeper.take(
+            Leases(self._database), bot_lease(bot), self._holder, self._plan.lease_ttl_ms
+        )
+        if lease is None:
+            return
+        journal = Journal(self._database)
+        recovery = await journal.load(bot)
+        state = restore(recovery, new_state(bot, config, instrument, fees))
+        if config.market is Market.LINEAR and state.status is BotStatus.NEW:
             await trading.prepare(instrument, config.leverage)
-        live = GridBot(state, recovery.last_seq, trading, market, journal, lease, self._on_fenced)
+        await self._forget(bot)
+        live = GridBot(state, recovery, trading, market, journal, lease, self._on_fenced)
         self._bots[bot] = live
         try:
-            await live.open()
-            await self._carry_out(live, row)
+            await live.open(*self._wish(row))
         except BaseException:
-            self._bots.pop(bot, None)
-            await live.close()
+            await self._forget(bot)
             raise
         log.info("host.opened bot=%s epoch=%s status=%s", bot, lease.lease.epoch, state.status)
+
+    def _runs(self, bot: BotId) -> bool:
+        live = self._bots.get(bot)
+        return live is not None and not live.is_fenced
+
+    def _wish(self, row: BotRow) -> tuple[DesiredState, int, str]:
+        """Give what the owner wants, in the arguments of `GridBot.carry_out`."""
+        desired = row.desired_state
+        if desired is DesiredState.EMERGENCY_STOPPED:
+            self._emergencies.discard(row.id)
+        elif row.id in self._emergencies:
+            # Said to us, but not written yet. A version of zero would be "carried out before".
+            return DesiredState.EMERGENCY_STOPPED, row.version + 1, "emergency stop"
+        return desired, row.version, f"you wanted it {desired.replace('_', ' ')}"
 
     async def _ports(self, account: AccountId) -> tuple[TradingPort, MarketDataPort]:
         """Share one connection per account, and one public connection per venue, among the bots of a host."""
@@ -181,11 +202,6 @@ class BotHost:
             connecting = asyncio.create_task(wiring.connected_trading_port(self._plan, row))
             self._trading[account] = connecting
         return await asyncio.shield(connecting), self._markets[venue]
-
-    async def _carry_out(self, live: GridBot, row: BotRow) -> None:
-        await live.carry_out(
-            row.desired_state, row.version, f"you wanted it {row.desired_state.replace('_', ' ')}"
-        )
 
     # ------------------------------------------------------------------ keeping bots
 
@@ -230,11 +246,14 @@ class BotHost:
         task.add_done_callback(self._closing.discard)
 
     async def _reopen(self, bot: BotId) -> None:
-        """Forget a fenced bot, and wait in line for its lease like everybody else."""
+        """Wait in line for the lease of a fenced bot like everybody else."""
+        if bot in self._bots:
+            await self.assign([bot])
+
+    async def _forget(self, bot: BotId) -> None:
         live = self._bots.pop(bot, None)
         if live is not None:
             await live.close()
-        await self.assign([bot])
 
     async def _close_bot(self, live: GridBot) -> None:
         await live.close()

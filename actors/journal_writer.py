@@ -14,9 +14,10 @@ from engine.errors import OutcomeUnknown, Retryable
 from engine.grid.messages import GridEffect, GridMessage, encode_message
 from engine.grid.state import GridState, encode_state, state_hash
 from engine.ids import Instant
-from storage.journal import Journal, JournalBatch, JournalRow, SnapshotRow
+from storage.journal import Journal, JournalBatch, JournalGap, JournalRow, Recovery, SnapshotRow
 from storage.leases import LeaseKeeper, StaleEpoch
 from storage.metrics import MetricRow
+from storage.rows import AlreadyExistsDifferently
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ SNAPSHOT_EVERY = 1_000
 QUEUE_MAX = 50_000
 """Far more than a bot does in the life of a lease; beyond it the database is not coming back in time."""
 
+
 class JournalWriter:
     """Writes one bot's journal under its lease. `on_lost` is called once when the lease turns out to be over."""
 
@@ -38,15 +40,15 @@ class JournalWriter:
         journal: Journal,
         lease: LeaseKeeper,
         state: GridState,
-        last_seq: int,
+        recovery: Recovery,
         on_lost: Callable[[], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._lease = lease
         self._state = state
-        self._seq = last_seq
-        self._written_seq = last_seq
-        self._snapshot_seq = last_seq
+        self._seq = recovery.last_seq
+        self._written_seq = recovery.last_seq
+        self._snapshot_seq = recovery.snapshot.seq if recovery.snapshot else 0
         self._on_lost = on_lost
         self._projection = Projection(state)
         self._queue: deque[tuple[int, Instant, GridMessage, list[GridEffect]]] = deque()
@@ -77,14 +79,20 @@ class JournalWriter:
         self._wake()
 
     async def run(self) -> None:
-        """Write until cancelled, or until the lease is over."""
+        """Write until cancelled, or until the lease is over: nothing may be done that is not written."""
+        try:
+            await self._write_on()
+        except Exception:
+            log.exception("journal.failed bot=%s lag=%s", self._state.bot, self.lag)
+        await self._on_lost()
+
+    async def _write_on(self) -> None:
         while True:
             await self._more.wait()
             await asyncio.sleep(GATHER_S)
             self._more.clear()
             batch = self._gather()
             if not await self._commit(batch):
-                await self._on_lost()
                 return
             if batch.entries:
                 self._written_seq = batch.entries[-1].seq
@@ -139,8 +147,9 @@ class JournalWriter:
         while True:
             try:
                 await self._journal.append_batch(self._state.bot, self._lease.lease.epoch, batch)
-            except StaleEpoch:
-                log.error("journal.stale_epoch bot=%s lag=%s", self._state.bot, self.lag)
+            except (StaleEpoch, JournalGap, AlreadyExistsDifferently) as error:
+                # Either somebody else is this bot now, or our queue does not follow what is written: load again.
+                log.error("journal.ended bot=%s lag=%s error=%r", self._state.bot, self.lag, error)
                 return False
             except (Retryable, OutcomeUnknown) as error:
                 log.warning("journal.waiting bot=%s lag=%s error=%s", self._state.bot, self.lag, error)

@@ -112,6 +112,23 @@ async def write_funding(connection: Connection, bot: BotId, rows: Sequence[Fundi
     )
 
 
+async def newest_ids(database: Database, bot: BotId, limit: int) -> list[ExecutionId]:
+    """Name the newest executions and funding payments of a bot, oldest first."""
+    records = await database.rows(
+        """
+        SELECT exec_id FROM (
+            (SELECT exec_id, at_ms FROM executions WHERE bot = $1 ORDER BY at_ms DESC, exec_id DESC LIMIT $2)
+            UNION ALL
+            (SELECT exec_id, at_ms FROM funding_payments WHERE bot = $1 ORDER BY at_ms DESC LIMIT $2)
+        ) AS newest
+        ORDER BY at_ms DESC LIMIT $2
+        """,
+        bot,
+        limit,
+    )
+    return [ExecutionId(record["exec_id"]) for record in reversed(records)]
+
+
 class Executions:
     """The tables of executions, round trips and funding payments."""
 

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from engine.errors import Retryable
-from engine.ids import BotId, Instant
+from engine.ids import BotId, ExecutionId, Instant
 from storage import actions, executions, metrics, orders
 from storage.actions import ActionRow
 from storage.database import REPEAT_LIMIT_S, Connection, Database
@@ -22,6 +22,8 @@ from storage.leases import bot_lease, guard
 from storage.metrics import MetricRow
 from storage.orders import OrderRow
 from storage.rows import AlreadyExistsDifferently, columns, to_rows
+
+EXEC_IDS_MAX = 4_096
 
 
 class JournalGap(Exception):
@@ -64,6 +66,8 @@ class Recovery(msgspec.Struct, frozen=True):
 
     snapshot: SnapshotRow | None
     tail: list[JournalRow]
+    exec_ids: list[ExecutionId] = []
+    """The newest executions and funding payments that are written, oldest first: they need no second entry."""
 
     @property
     def last_seq(self) -> int:
@@ -110,7 +114,8 @@ class Journal:
             bot,
         )
         snapshot = None if record is None else SnapshotRow(*record)
-        return Recovery(snapshot, await self.entries(bot, after=snapshot.seq if snapshot else 0))
+        tail = await self.entries(bot, after=snapshot.seq if snapshot else 0)
+        return Recovery(snapshot, tail, await executions.newest_ids(self._database, bot, EXEC_IDS_MAX))
 
     async def entries(self, bot: BotId, *, after: int = 0, limit: int | None = None) -> list[JournalRow]:
         """Read messages in order, from the one after `after`."""
