@@ -23,12 +23,14 @@ from actors.host import BotHost
 from actors.messages import ComponentHealth, HostReport, StopOutcome, decode, encode
 from engine.errors import VenueError
 from engine.ids import BotId
+from storage.analytics import Analytics
 from storage.bots import BotRow, Bots
 from storage.database import Database
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+REFRESH_EVERY_S = 60.0
 ANSWER_LIMIT_S = 5.0
 SILENT_MAX_S = 30.0
 """A host that has not answered for so long is killed: its bots' leases ran out long ago."""
@@ -57,6 +59,7 @@ class Supervisor:
         self._hosts: dict[str, HostHandle] = {}
         self._versions: dict[BotId, int] = {}
         self._loop: asyncio.Task[None] | None = None
+        self._refresher: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
         self._looked_ms = 0
         self._problem = "has not looked yet"
@@ -74,6 +77,7 @@ class Supervisor:
             if entry["name"].startswith(HOST_PREFIX) and entry["namespace"] == wiring.NAMESPACE:
                 self._add(entry["name"], ray.get_actor(entry["name"], namespace=wiring.NAMESPACE))
         self._loop = asyncio.create_task(self._look_for_ever())
+        self._refresher = asyncio.create_task(self._refresh_for_ever())
 
     async def look(self, bot: str) -> None:
         """Act on a bot's row now: start what must run, carry out a new wish."""
@@ -116,8 +120,9 @@ class Supervisor:
 
     async def shutdown(self) -> None:
         """Let every bot go (its orders stay at the venue) and end every host."""
-        if self._loop is not None:
-            self._loop.cancel()
+        for task in (self._loop, self._refresher):
+            if task is not None:
+                task.cancel()
         async with self._looking:
             hosts = list(self._hosts.values())
             await asyncio.gather(*(_answer(host.actor.close.remote(), 2 * ANSWER_LIMIT_S) for host in hosts))
@@ -154,6 +159,15 @@ class Supervisor:
             else:
                 self._problem = ""
                 self._looked_ms = now_ms()
+
+    async def _refresh_for_ever(self) -> None:
+        """Keep the precomputed sums for the statistics fresh. They may be old, so a failure only waits."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY_S)
+            try:
+                await Analytics(self._database).refresh()
+            except VenueError as error:
+                log.warning("supervisor.refresh_waits error=%s", error)
 
     async def _ask_hosts(self) -> None:
         await asyncio.gather(*(self._ask(host) for host in tuple(self._hosts.values())))

@@ -18,6 +18,8 @@ from actors import settings as settings_module
 from actors.dotenv import merged_environment
 from actors.home import Home
 from actors.settings import Settings
+from adapters.exchanges import registry
+from adapters.secrets.keys import ApiKey
 from engine.ids import AccountId
 from engine.ports import MarketDataPort, TradingPort
 from storage.accounts import AccountRow, Accounts, Environment, NewAccount
@@ -62,18 +64,12 @@ def decode_plan(data: bytes) -> Plan:
 
 def market_port(plan: Plan, account: AccountRow) -> MarketDataPort:
     """Make the public side of an account's venue."""
-    if account.exchange == "bybit":
-        from adapters.exchanges.bybit.market_data import BybitMarketData
-
-        return BybitMarketData(_bybit_hosts(plan, account))
-    from adapters.exchanges.registry import ccxt_market_data
-
-    return ccxt_market_data(account.exchange, account.environment)
+    return registry.market_data(account.exchange, *_world(plan, account))
 
 
 async def connected_trading_port(plan: Plan, account: AccountRow) -> TradingPort:
     """Make and connect an account's private side; raise `Rejected(PERMISSION)` if its key is refused."""
-    port = _trading_port(plan, account)
+    port = registry.trading(account.exchange, _key(plan, account), *_world(plan, account))
     try:
         await port.connect()
     except BaseException:
@@ -82,31 +78,14 @@ async def connected_trading_port(plan: Plan, account: AccountRow) -> TradingPort
     return port
 
 
-def _trading_port(plan: Plan, account: AccountRow) -> TradingPort:
-    if account.exchange == "bybit":
-        from adapters.exchanges.bybit.trading import BybitTrading
-
-        return BybitTrading(_bybit_hosts(plan, account), _key(plan, account))
-    from adapters.exchanges.registry import ccxt_trading
-
-    return ccxt_trading(account.exchange, account.environment, _key(plan, account))
+def _world(plan: Plan, account: AccountRow) -> tuple[registry.Environment, str | None]:
+    """Say which of an exchange's worlds an account lives in, and where our own venue stands for one."""
+    if account.environment is Environment.PAPER:
+        return registry.Environment.LOCAL, f"http://127.0.0.1:{plan.paper_port}"
+    return registry.Environment(account.environment.value), None
 
 
-def _bybit_hosts(plan: Plan, account: AccountRow) -> Any:
-    from adapters.exchanges.bybit import hosts
-
-    match account.environment:
-        case Environment.LIVE:
-            return hosts.LIVE
-        case Environment.TESTNET:
-            return hosts.TESTNET
-        case Environment.DEMO:
-            return hosts.DEMO
-        case Environment.PAPER:
-            return hosts.single_host(f"http://127.0.0.1:{plan.paper_port}")
-
-
-def _key(plan: Plan, account: AccountRow) -> Any:
+def _key(plan: Plan, account: AccountRow) -> ApiKey:
     """Find an account's key where its operator keeps it; it is read in the process that signs."""
     if account.environment is Environment.PAPER:
         return paper_key(plan.home, account.id)
@@ -118,10 +97,8 @@ def _key(plan: Plan, account: AccountRow) -> Any:
     return keys[account.id]
 
 
-def paper_key(home: Path, account: AccountId) -> Any:
+def paper_key(home: Path, account: AccountId) -> ApiKey:
     """Give the key of a paper account: worth nothing, and yet not the same on every machine."""
-    from adapters.secrets.keys import ApiKey
-
     return ApiKey(key=f"paper-{account}", secret=Home(home).token("paper"))
 
 
@@ -185,11 +162,19 @@ async def start_engine(settings: Settings, dsn: str) -> Engine:
         bots_per_host=settings.placement.bots_per_host,
         log_level=settings.log_level,
         paper_port=port,
-        paper_node=ray.get_runtime_context().get_node_id(),
+        paper_node=_paper_node(settings),
     )
     supervisor = _start_supervisor(plan)
     await supervisor.begin.remote()
     return Engine(database, plan, supervisor, venue, feed_name)
+
+
+def _paper_node(settings: Settings) -> str:
+    """Name the node that bots must share with the paper venue; none where they trade elsewhere."""
+    if settings.bybit_environment is not Environment.PAPER:
+        return ""
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
 
 
 async def _add_real_accounts(database: Database, settings: Settings) -> None:
