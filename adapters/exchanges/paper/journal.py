@@ -6,6 +6,7 @@ not wait for the disk. At boot, and when it has grown far beyond what it says, t
 snapshot of the same format.
 """
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 from .model import Record
 
 FILE_NAME = "venue.journal"
+LOCK_NAME = "venue.lock"
 RECORDS_PER_LINE = 500
 
 GROWTH_BYTES = 256 * 2**20
@@ -31,6 +33,7 @@ class Journal:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = state_dir / FILE_NAME
         self._file: int | None = None
+        self._lock: int | None = _lock(state_dir / LOCK_NAME)
         self._appended = 0
 
     @property
@@ -64,7 +67,7 @@ class Journal:
         finally:
             os.close(descriptor)
         fresh.replace(self._path)
-        self.close()
+        self._close_file()
         self._appended = 0
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
@@ -75,10 +78,27 @@ class Journal:
         self._appended += _write(self._file, records)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and let another venue have the folder."""
+        self._close_file()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _close_file(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lock(path: Path) -> int:
+    """Claim a state folder; the system frees the claim when the process dies, however it dies."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise RuntimeError(f"another paper venue uses {path.parent}") from None
+    return descriptor
 
 
 def _write(descriptor: int, records: list[Record]) -> int:

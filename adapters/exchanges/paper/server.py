@@ -4,6 +4,7 @@ It assembles and owns life and death; what is decided is decided in `venue` and 
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -33,6 +34,8 @@ from .sessions import KeyRing
 from .settings import Settings
 from .trade_stream import TradeStream
 from .venue import Venue
+
+log = logging.getLogger(__name__)
 
 ANSWER_DELAY_S = 0.005
 """Answers on the private and trade sockets are held back this long. pybit sends before it registers its callback
@@ -149,8 +152,7 @@ class PaperVenue:
         await self._listen(host, port)
         start_ms = self.core.now_ms()
         self._feeding = [
-            asyncio.create_task(feed.run(self.core.on_market, start_ms), name=f"feed {feed.name}")
-            for feed in self.feeds
+            asyncio.create_task(self._pump(feed, start_ms), name=f"feed {feed.name}") for feed in self.feeds
         ]
         self._tasks = [*self._feeding, asyncio.create_task(self._watch_funding(), name="funding")]
         return self.address
@@ -202,6 +204,14 @@ class PaperVenue:
             bars = await feed.history(listing.instrument, self.core.now_ms())
             if bars:
                 self.core.board.of(listing.instrument).seed(bars)
+
+    async def _pump(self, feed: Feed, start_ms: int) -> None:
+        """Run a feed. One that fails must not fail silently: prices that stand still look like a calm market."""
+        try:
+            await feed.run(self.core.on_market, start_ms)
+        except Exception:
+            log.exception("the feed %s failed", feed.name)
+            self.core.board.feed_name += " (failed)"
 
     async def _listen(self, host: str, port: int) -> None:
         app = web.Application(middlewares=[ip_guard(self.core, self.limiter)], client_max_size=2**20)

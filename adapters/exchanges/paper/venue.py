@@ -44,7 +44,11 @@ class Venue:
         self.desk = OrderDesk(self.records, self.clearing, self.listings, self.board)
         self._last_prices: dict[str, tuple[int | None, int | None]] = {}
         if self._journal is not None:
-            self._restore(self._journal)
+            try:
+                self._restore(self._journal)
+            except BaseException:
+                self._journal.close()
+                raise
 
     def now_ms(self) -> int:
         """Give the venue's time, which a fault can put off."""

@@ -36,13 +36,6 @@ def linear(core: Venue) -> Market:
     return market
 
 
-@pytest.fixture(scope="session")
-async def served() -> AsyncIterator[PaperVenue]:
-    """Serve one venue for all tests that leave no trace beyond their own account."""
-    async with running() as venue:
-        yield venue
-
-
 @pytest.fixture
 async def paper() -> AsyncIterator[PaperVenue]:
     """Serve a venue of the test's own, for faults and drills."""

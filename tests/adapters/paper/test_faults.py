@@ -32,6 +32,7 @@ from .trading_fixtures import (
     now_ms,
     open_markets,
     order_body,
+    running,
     silence,
     trade_command,
 )
@@ -185,6 +186,22 @@ async def test_faults_are_ordered_over_the_administrators_door(client: SignedCli
         assert response.status == 200
 
 
+async def test_a_feed_that_fails_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        name = "broken"
+
+        async def history(self, instrument: object, until_ms: int) -> list:
+            return []
+
+        async def run(self, sink: object, start_ms: int) -> None:
+            raise OSError("no such tape")
+
+    async with running(feeds=[Broken()]) as venue:
+        await asyncio.sleep(0.01)
+        assert venue.core.board.feed_name == "broken (failed)"
+    assert "no such tape" in caplog.text
+
+
 # ---------------------------------------------------------------------- persistence
 
 
@@ -201,7 +218,9 @@ def test_a_venue_opened_again_knows_everything(tmp_path: Path) -> None:
     first.settle_funding(Kind.LINEAR, "BTCUSDT")
     assert partly.status is Status.PARTIALLY_FILLED
     before = _picture(first)
-    # No close: the journal must already hold it all.
+    with pytest.raises(RuntimeError, match="another paper venue"):
+        Venue(LISTED, tmp_path)
+    first.close()
     second = Venue(LISTED, tmp_path)
     assert _picture(second) == before
     open_markets(second)
@@ -212,7 +231,6 @@ def test_a_venue_opened_again_knows_everything(tmp_path: Path) -> None:
     third = Venue(LISTED, tmp_path)
     assert _picture(third) == _picture(second)
     third.close()
-    first.close()
 
 
 def test_a_torn_last_line_is_dropped_and_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -225,7 +243,9 @@ def test_a_torn_last_line_is_dropped_and_the_file_is_for_its_owner_only(tmp_path
     assert file.stat().st_mode & 0o077 == 0
     whole = file.read_bytes()
     file.write_bytes(whole + b'[{"type":"order","order_id":"12')
-    assert len(list(Journal(tmp_path).read())) > 0
+    journal = Journal(tmp_path)
+    assert len(list(journal.read())) > 0
+    journal.close()
     again = Venue(LISTED, tmp_path)
     assert _picture(again) == _picture(venue)
     again.close()
