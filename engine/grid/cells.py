@@ -97,14 +97,16 @@ def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
 
 def in_window(state: GridState, cell: Cell) -> bool:
     """Tell whether a cell is among those nearest the price that may have a live order."""
-    window = state.config.live_orders
-    if window is None or window >= len(state.cells):
-        return True
-    centre = boundary(state)
-    position = cell.index - state.cells[0].index
-    half = window // 2
-    first = min(max(0, centre - half), len(state.cells) - window)
-    return first <= position < first + window
+    return cell.index - state.cells[0].index in window(state)
+
+
+def window(state: GridState) -> range:
+    """Give the positions of the cells that may have a live order."""
+    width = state.config.live_orders
+    if width is None or width >= len(state.cells):
+        return range(len(state.cells))
+    first = min(max(0, boundary(state) - width // 2), len(state.cells) - width)
+    return range(first, first + width)
 
 
 def boundary(state: GridState) -> int:
@@ -196,11 +198,11 @@ def replan_all(state: GridState, now: Instant, out: list[GridEffect]) -> None:
 
 def keep_window(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     """Bring the live orders back into the window after the price has moved by a level."""
-    window = state.config.live_orders
-    if window is None or window >= len(state.cells) or state.status is not BotStatus.RUNNING:
+    inside = window(state)
+    if len(inside) == len(state.cells) or state.status is not BotStatus.RUNNING:
         return
-    for cell in state.cells:
-        if in_window(state, cell):
+    for position, cell in enumerate(state.cells):
+        if position in inside:
             if cell.slot.is_empty:
                 plan(state, cell, now, out)
         elif not cell.slot.is_empty:
