@@ -111,7 +111,7 @@ def check(config: GridConfig, instrument: Instrument) -> list[Refusal]:
 
 def _check_range(config: GridConfig, instrument: Instrument) -> list[Refusal]:
     refusals = []
-    tick = instrument.tick_size
+    lowest, highest = instrument.price(instrument.min_ticks), instrument.price(instrument.max_ticks)
     if not GRIDS_MIN <= config.grids <= GRIDS_MAX:
         refusals.append(
             Refusal(
@@ -121,10 +121,22 @@ def _check_range(config: GridConfig, instrument: Instrument) -> list[Refusal]:
                 f"{GRIDS_MIN} to {GRIDS_MAX}",
             )
         )
-    if config.lower < tick:
+    if config.lower < lowest:
         refusals.append(
             Refusal(
-                "lower_too_small", "lower", f"the lower price {config.lower} is below one tick", f"at least {tick}"
+                "lower_too_small",
+                "lower",
+                f"the lower price {config.lower} is below the least one that {instrument.symbol} takes",
+                f"at least {lowest}",
+            )
+        )
+    if config.upper > highest:
+        refusals.append(
+            Refusal(
+                "upper_too_large",
+                "upper",
+                f"the upper price {config.upper} is above the highest one that {instrument.symbol} takes",
+                f"at most {highest}",
             )
         )
     if config.upper <= config.lower:

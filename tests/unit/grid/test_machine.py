@@ -204,7 +204,9 @@ def test_a_requote_is_forgotten_when_we_cancel_the_order_ourselves(desk: Desk) -
 
 
 @pytest.mark.parametrize("reason", [RejectReason.INVALID_PRICE, RejectReason.BELOW_MINIMUM])
-def test_three_identical_refusals_block_the_level_until_a_start_or_a_new_process(desk: Desk, reason: RejectReason) -> None:
+def test_three_identical_refusals_block_the_level_until_a_start_or_a_new_process(
+    desk: Desk, reason: RejectReason
+) -> None:
     order = desk.at(980)
     desk.reject(order, reason)
     for _ in range(2):
