@@ -90,6 +90,8 @@ def _answering(services: Services, guard: Guard) -> Middleware:
         try:
             guard.check_origin(request)
             response = await handler(request)
+        except ConnectionError:
+            raise  # Whoever asked has gone.
         except Exception as error:
             response = problems.to_response(_sort(error))
             if isinstance(error, web.HTTPMethodNotAllowed):

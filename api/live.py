@@ -82,11 +82,16 @@ class LiveStream:
     # ------------------------------------------------------------------ one screen
 
     async def events(self, bot: BotId | None, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """Yield the text of the stream from where the screen left off, until the server stops."""
+        """Yield the text of the stream from where the screen left off, until the server stops.
+
+        What must be refused is refused before the first piece.
+        """
         if self._listeners >= LISTENERS_MAX:
             raise ApiProblem(Kind.UNAVAILABLE, f"{LISTENERS_MAX} screens are listening already")
         self._listeners += 1
         try:
+            if bot is not None:
+                await self._desk.view(bot)
             await self._follow()
             yield b"retry: 2000\n\n"
             at = self._resume_at(last_id)

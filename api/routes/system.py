@@ -1,5 +1,6 @@
 """The program as a whole: is it well, what does it measure, what changes, and what does the API offer."""
 
+import logging
 from collections import Counter
 from typing import Annotated
 
@@ -11,7 +12,10 @@ from api.live import ActionTaken, ExecutionSeen
 from api.resources import Bot, Health, Status
 from api.routing import Routes, json_response
 from api.services import Services
+from engine.errors import VenueError
 from engine.ids import BotId
+
+log = logging.getLogger(__name__)
 
 routes = Routes("System")
 
@@ -67,6 +71,9 @@ async def stream(services: Services, query: StreamQuery, request: web.Request) -
         await response.write(first)
         async for text in events:
             await response.write(text)
+    except (VenueError, TimeoutError) as error:
+        # The answer has begun, so it can only end; the screen comes back with the id of its last event.
+        log.warning("stream.ended error=%s", error)
     finally:
         await events.aclose()
     return response

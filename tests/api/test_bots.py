@@ -32,9 +32,10 @@ async def until(api: Api, bot: str, holds: Callable[[dict[str, Any]], bool]) -> 
 async def traded(api: Api) -> dict[str, Any]:
     """Give a running bot that has traded, once the database knows it."""
     bot = (await api.create("traded"))["id"]
-    async with asyncio.timeout(LIMIT_S):
-        while not (await api.get(f"/api/v1/bots/{bot}/executions")).body["items"]:
-            await asyncio.sleep(0.1)
+    for _ in range(200):
+        if (await api.get(f"/api/v1/bots/{bot}/executions")).body["items"]:
+            break
+        await asyncio.sleep(0.1)
     return await until(api, bot, lambda it: it["status"] == "running" and it["profit"]["trades"] >= 1)
 
 
