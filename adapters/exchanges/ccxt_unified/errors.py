@@ -17,6 +17,7 @@ _BY_WORDS = (
     # ccxt knows most refusals only as InvalidOrder; the exchange's own text says which. First match wins.
     (("duplicate", "already exist", "170141", "110072"), RejectReason.DUPLICATE_LINK_ID),
     (("post only", "postonly", "would immediately match", "170218"), RejectReason.WOULD_TAKE_LIQUIDITY),
+    (("does not exist", "not exist", "unknown order", "order not found"), RejectReason.NOT_FOUND),
     (("filled or cancel", "already been cancel", "already closed", "110008", "110010", "170142", "170139"),
      RejectReason.ALREADY_CLOSED),
     (("notional", "min value", "lower limit", "minimum", "110094", "170140", "170136"),
@@ -29,6 +30,8 @@ _BY_WORDS = (
     (("lot_size", "quantity", "qty", "amount"), RejectReason.INVALID_QUANTITY),
     (("price_filter", "price"), RejectReason.INVALID_PRICE),
 )  # fmt: skip
+_VAGUE = frozenset({RejectReason.OTHER, RejectReason.INVALID_PRICE, RejectReason.INVALID_QUANTITY})
+"""Reasons that a single common word suggests: too little to call an unknown error a definite refusal."""
 
 
 def translate(error: Exception, *, command: bool) -> VenueError:
@@ -43,10 +46,11 @@ def translate(error: Exception, *, command: bool) -> VenueError:
     if "InvalidOrder" in kinds or "BadRequest" in kinds:
         return Rejected(reason_in(text), text, type(error).__name__)
     if "BaseError" in kinds:
-        if command and type(error).__name__ == "ExchangeError":
+        reason = reason_in(text)
+        if command and type(error).__name__ == "ExchangeError" and reason in _VAGUE:
             # ccxt's word for whatever it does not know: it may well have been a fault of the exchange.
             return OutcomeUnknown(text)
-        return Rejected(reason_in(text), text, type(error).__name__)
+        return Rejected(reason, text, type(error).__name__)
     raise error
 
 

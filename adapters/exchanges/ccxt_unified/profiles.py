@@ -53,7 +53,7 @@ PROFILES: Mapping[str, Profile] = {
             exchange="binance",
             markets=_BOTH,
             orders_per_s=5,
-            options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchCurrencies": False},
+            options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchMargins": False},
         ),
         Profile(
             exchange="okx",
@@ -69,7 +69,7 @@ PROFILES: Mapping[str, Profile] = {
             exchange="kucoin",
             markets=_SPOT_ONLY,
             open_orders_paging="page",
-            options={"fetchMarkets": {"types": ["spot"]}},
+            options={"fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}},
         ),
         Profile(
             exchange="mexc",
