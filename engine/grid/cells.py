@@ -201,12 +201,12 @@ def keep_window(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     inside = window(state)
     if len(inside) == len(state.cells) or state.status is not BotStatus.RUNNING:
         return
-    for position, cell in enumerate(state.cells):
-        if position in inside:
-            if cell.slot.is_empty:
-                plan(state, cell, now, out)
-        elif not cell.slot.is_empty:
+    for cell in state.cells[: inside.start] + state.cells[inside.stop :]:
+        if cell.slot.phase is not OrderPhase.NONE:
             slots.cancel(state, cell.slot, order_level(cell, cell.slot.side), now, out)
+    for cell in state.cells[inside.start : inside.stop]:
+        if cell.slot.phase is OrderPhase.NONE:
+            plan(state, cell, now, out)
 
 
 def plan_neighbours(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> None:
