@@ -6,6 +6,7 @@ nothing, and a wish that was carried out is not carried out again.
 """
 
 import asyncio
+import gc
 import logging
 import secrets
 
@@ -173,6 +174,8 @@ class BotHost:
         except BaseException:
             await self._forget(bot)
             raise
+        # What exists by now stays: the collector need not walk through all modules while a fill waits (35 ms).
+        gc.freeze()
         log.info("host.opened bot=%s epoch=%s status=%s", bot, lease.lease.epoch, state.status)
 
     def _runs(self, bot: BotId) -> bool:
