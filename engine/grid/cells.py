@@ -65,7 +65,7 @@ def plan(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> N
         cell.slot.reject_reason = RejectReason.PRICE_OUT_OF_RANGE
         slots.wake_at(state, cell.slot, Instant(now + OFF_MARKET_WAIT_MS))
         return
-    problem = risk.refuse(state, side, ticks, lots)
+    problem = risk.refuse(state, side, ticks, lots, opening=cell.is_opening)
     if problem is not None:
         cell.blocked = True
         cell.slot.reject_reason = RejectReason.OTHER

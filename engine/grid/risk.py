@@ -23,8 +23,9 @@ def is_off_market(state: GridState, side: Side, ticks: int) -> bool:
     return ticks * 100 < last * (100 - PRICE_BAND_PERCENT)
 
 
-def refuse(state: GridState, side: Side, ticks: int, lots: int) -> str | None:
-    """Say why an order must not leave, or None if it may."""
+def refuse(state: GridState, side: Side, ticks: int, lots: int, *, opening: bool) -> str | None:
+    """Say why an order must not leave, or None if it may. What closes inventory is not limited in value: keeping
+    it from closing would be the greater risk."""
     instrument = state.instrument
     if not instrument.min_lots <= lots <= instrument.max_lots:
         return f"{lots} lots are outside {instrument.min_lots} to {instrument.max_lots}"
@@ -33,6 +34,8 @@ def refuse(state: GridState, side: Side, ticks: int, lots: int) -> str | None:
     sizing = state.sizing
     if sizing is None:
         return "the grid has no size yet"
+    if not opening:
+        return None
     budget = (sizing.investment_units + max(0, state.ledger.grid_profit_units)) * state.config.leverage
     if ticks * lots * instrument.value_per_tick_lot > budget:
         return "one order is worth more than the whole investment"

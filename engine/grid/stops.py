@@ -30,12 +30,8 @@ def on_price(state: GridState, now: Instant, out: list[GridEffect]) -> None:
 
 def reached(state: GridState, ticks: int) -> str | None:
     """Say which price stop a price has already reached, or None."""
-    for stop, is_below in _price_stops(state):
-        level = state.instrument.nearest_ticks(stop.price)
-        if ticks <= level if is_below else ticks >= level:
-            name = "stop-loss" if stop is state.config.stop_loss else "take-profit"
-            return f"{name} at {stop.price}: the market traded at {state.instrument.price_text(ticks)}"
-    return None
+    stop = _reached_stop(state, ticks)
+    return None if stop is None else _describe(state, stop, ticks)
 
 
 def refresh_watch(state: GridState) -> None:
@@ -59,17 +55,15 @@ def refresh_watch(state: GridState) -> None:
 
 def _stop_hit(state: GridState, now: Instant, out: list[GridEffect]) -> bool:
     last = state.last_ticks
-    for stop, is_below in _price_stops(state):
-        ticks = state.instrument.nearest_ticks(stop.price)
-        if last <= ticks if is_below else last >= ticks:
-            name = "stop-loss" if stop is state.config.stop_loss else "take-profit"
-            text = f"{name} at {stop.price}: the market traded at {state.instrument.price_text(last)}"
-            out.append(Note(NoteKind.STOP_HIT, text))
-            if stop.action is StopAction.CANCEL:
-                lifecycle.pause(state, Pause(text), now, out)
-            else:
-                lifecycle.stop(state, Stop(stop.action is StopAction.CLOSE, text), now, out)
-            return True
+    hit = _reached_stop(state, last)
+    if hit is not None:
+        text = _describe(state, hit, last)
+        out.append(Note(NoteKind.STOP_HIT, text))
+        if hit.action is StopAction.CANCEL:
+            lifecycle.pause(state, Pause(text), now, out)
+        else:
+            lifecycle.stop(state, Stop(hit.action is StopAction.CLOSE, text), now, out)
+        return True
     target = state.config.target_profit
     if target is not None and accounting.total_units(state, last) >= amount_units(target):
         text = f"target profit of {target} {state.instrument.quote} reached"
@@ -77,6 +71,19 @@ def _stop_hit(state: GridState, now: Instant, out: list[GridEffect]) -> bool:
         lifecycle.stop(state, Stop(True, text), now, out)
         return True
     return False
+
+
+def _reached_stop(state: GridState, ticks: int) -> PriceStop | None:
+    for stop, is_below in _price_stops(state):
+        level = state.instrument.nearest_ticks(stop.price)
+        if ticks <= level if is_below else ticks >= level:
+            return stop
+    return None
+
+
+def _describe(state: GridState, stop: PriceStop, ticks: int) -> str:
+    name = "stop-loss" if stop is state.config.stop_loss else "take-profit"
+    return f"{name} at {stop.price}: the market traded at {state.instrument.price_text(ticks)}"
 
 
 def _price_stops(state: GridState) -> list[tuple[PriceStop, bool]]:

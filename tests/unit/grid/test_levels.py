@@ -3,7 +3,7 @@
 from decimal import Decimal
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.grid.config import Spacing
@@ -52,6 +52,7 @@ ranges = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(ranges)
 def test_levels_never_fall_and_the_refusal_is_given_exactly_when_two_meet(config) -> None:  # type: ignore[no-untyped-def]
     levels = all_levels(config, SPOT)
