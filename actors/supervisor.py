@@ -22,7 +22,7 @@ from actors.emergency import EmergencyList
 from actors.host import BotHost
 from actors.messages import ComponentHealth, HostReport, StopOutcome, decode, encode
 from engine.errors import VenueError
-from engine.ids import BotId
+from engine.ids import BotId, Instant
 from storage.analytics import Analytics
 from storage.bots import BotRow, Bots
 from storage.database import Database
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 REFRESH_EVERY_S = 60.0
+SAY_AGAIN_MS = 3_000
 ANSWER_LIMIT_S = 5.0
 SILENT_MAX_S = 30.0
 """A host that has not answered for so long is killed: its bots' leases ran out long ago."""
@@ -57,7 +58,7 @@ class Supervisor:
         self._database = Database(self._plan.dsn, pool_size=2, name="trellis supervisor")
         self._emergencies = EmergencyList(self._plan.home)
         self._hosts: dict[str, HostHandle] = {}
-        self._versions: dict[BotId, int] = {}
+        self._said: dict[BotId, tuple[int, Instant]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._refresher: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
@@ -189,21 +190,32 @@ class Supervisor:
                 del self._hosts[host.name]
 
     async def _place(self, rows: list[BotRow]) -> None:
-        """Give every bot without a host one."""
+        """Give every bot without a host one. Hosts start side by side: each takes seconds to import its world."""
+        assignments: dict[str, list[str]] = {}
         for row in rows:
             host = self._host_of(row.id) or self._host_with_room()
             host.bots.add(row.id)
             report = host.report
             if report is None or row.id not in (*report.running, *report.opening):
-                await _answer(host.actor.assign.remote([row.id]), 6 * ANSWER_LIMIT_S)
-                self._versions[row.id] = row.version
+                assignments.setdefault(host.name, []).append(row.id)
+        await asyncio.gather(
+            *(
+                _answer(self._hosts[name].actor.assign.remote(bots), 6 * ANSWER_LIMIT_S)
+                for name, bots in assignments.items()
+            )
+        )
 
     async def _pass_on_wishes(self, rows: list[BotRow]) -> None:
+        """Tell hosts of wishes that are not carried out yet, again after a while: saying it twice is safe."""
+        now = now_ms()
         for row in rows:
             host = self._host_of(row.id)
-            if host is not None and row.version > max(row.carried_out, self._versions.get(row.id, 0)):
+            version, said_ms = self._said.get(row.id, (0, Instant(0)))
+            if host is None or row.version <= row.carried_out:
+                continue
+            if row.version > version or now - said_ms > SAY_AGAIN_MS:
+                self._said[row.id] = (row.version, now)
                 await _answer(host.actor.look.remote(row.id))
-                self._versions[row.id] = row.version
 
     async def _let_go(self, rows: list[BotRow]) -> None:
         """Release bots that need no process any more, and end hosts that have none left."""
