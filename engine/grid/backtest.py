@@ -2,7 +2,8 @@
 
 Assumptions, named with every result: an order fills in full at its own price when the path reaches it (no queue,
 no partial fills), market orders fill at the path's price, grid orders pay the maker fee and market orders the
-taker fee, and inside a bar the path is open-low-high-close if the bar rose, else open-high-low-close.
+taker fee, and inside a bar the path is open-low-high-close if the bar rose, else open-high-low-close. A run ends
+early when the bot stops, or when everything invested is lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,16 +56,18 @@ def run(config: GridConfig, instrument: Instrument, fees: FeeRates, candles: Seq
         raise ValueError("a backtest needs at least one candle")
     touch = TouchMarket(config, instrument, fees)
     touch.start(candles[0].open, candles[0].start_ms)
+    end_ms = candles[0].start_ms
     for candle in candles:
+        end_ms = candle.start_ms
         for ticks in bar_path(candle):
             touch.move_to(ticks, candle.start_ms)
-        if touch.state.status is BotStatus.STOPPED:
+        if touch.state.status is BotStatus.STOPPED or touch.has_lost_everything():
             break
     state = touch.state
     return BacktestResult(
         path=BAR_PATH,
         start_ms=candles[0].start_ms,
-        end_ms=candles[-1].start_ms,
+        end_ms=end_ms,
         status=state.status,
         trips=state.ledger.trips,
         trades=state.ledger.trades,
@@ -99,6 +102,11 @@ class TouchMarket:
         """Start the bot at a price."""
         self.ticks, self._now = ticks, now
         self._tell(Start(ticks))
+
+    def has_lost_everything(self) -> bool:
+        """Tell whether the investment is gone: no venue would let the bot trade on."""
+        sizing = self.state.sizing
+        return sizing is not None and accounting.total_units(self.state, self.ticks) <= -sizing.investment_units
 
     def move_to(self, ticks: int, now: Instant) -> None:
         """Move the price in a straight line, filling every order on the way in the order of the path."""

@@ -188,3 +188,15 @@ def test_the_path_inside_a_bar_goes_first_against_its_close() -> None:
     falling = msgspec.structs.replace(rising, close=9)
     assert bar_path(rising) == (10, 8, 15, 12)
     assert bar_path(falling) == (10, 15, 8, 9)
+
+
+def test_a_run_ends_when_the_investment_is_lost() -> None:
+    """A grid whose step is smaller than its fees must not lose more than was put in."""
+    dear = FeeRates(Decimal("0.01"), Decimal("0.01"))
+    bars = [
+        Candle(Instant(minute * 60_000), open=900, high=1100, low=900, close=900, volume=Decimal(1))
+        for minute in range(2_000)
+    ]
+    result = run(grid_config(grids=50), SPOT, dear, bars)
+    assert result.end_ms < bars[-1].start_ms
+    assert -result.total_units < 1.2 * 1000 * 10**18
