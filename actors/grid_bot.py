@@ -56,6 +56,7 @@ RESYNC_EVERY_MS = 60_000
 
 SAMPLE_EVERY_MS = 10_000
 VENUE_PAUSE_S = 0.5
+FLUSH_LIMIT_S = 5.0
 SEEN_MAX = 4_096
 PRICE_REPEAT_MS = 1_000
 """A price beyond the watched band that has not moved is worth a second look only after this time."""
@@ -118,6 +119,9 @@ class GridBot:
         self._prefix = link_prefix(state.bot)
         self._orders: deque[PlaceOrder | CancelOrder | LookUpOrder] = deque()
         self._acting = False
+        # A grid follows from the price at which it was sized, and no later life could learn that from the venue.
+        # So a new sizing is written before its first order leaves; all other orders leave at once.
+        self._write_first = False
         self._resyncing = False
         self._resync_again = False
         self._fenced = False
@@ -155,7 +159,7 @@ class GridBot:
         self._trading.detach(self._prefix)
         await self._market.unwatch_trades(self.state.instrument, self._on_trade)
         if not self._fenced:
-            await self._writer.flush(5.0)
+            await self._writer.flush(FLUSH_LIMIT_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -192,6 +196,7 @@ class GridBot:
             # The fact is not lost: the next life reads it from the venue.
             self._spawn(self._fence())
             return
+        sizing = self.state.sizing
         try:
             effects = step(self.state, message, now)
         except Exception:
@@ -201,6 +206,7 @@ class GridBot:
             return
         self._last_ticks = self.state.last_ticks
         self._writer.add(now, message, effects)
+        self._write_first |= self.state.sizing is not sizing
         for effect in effects:
             if isinstance(effect, PlaceOrder | CancelOrder | LookUpOrder):
                 self._orders.append(effect)
@@ -214,6 +220,9 @@ class GridBot:
         self._acting = True
         try:
             while self._orders and self._may_act:
+                if self._write_first:
+                    self._write_first = not await self._writer.flush(FLUSH_LIMIT_S)
+                    continue
                 orders = tuple(self._orders)
                 self._orders.clear()
                 await self._trading.submit(self.state.instrument, orders)

@@ -16,6 +16,7 @@ from engine.grid.messages import (
     Note,
     Pause,
     Resync,
+    Resynced,
     Start,
     Stop,
     TripClosed,
@@ -24,7 +25,7 @@ from engine.grid.orders import parse_link_id
 from engine.grid.resync import named_slots
 from engine.grid.slots import name_of
 from engine.grid.state import GridState, OrderPhase
-from engine.ids import ExecutionId, Instant, LinkId
+from engine.ids import Instant, LinkId
 from engine.trading.instrument import AMOUNT_DECIMALS, Instrument
 from engine.trading.orders import (
     CancelOrder,
@@ -45,7 +46,7 @@ from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.metrics import MetricRow
 from storage.orders import OrderRow
 
-_SEEN_MAX = 4_096
+_ENDED_MAX = 4_096
 
 
 class Rows(msgspec.Struct):
@@ -64,12 +65,10 @@ class Projection:
     def __init__(self, state: GridState) -> None:
         self._instrument: Instrument = state.instrument
         self._live: dict[LinkId, OrderRow] = {}
-        self._seen: dict[ExecutionId, None] = {}
+        self._ended: dict[LinkId, None] = {}
         for slot, level in named_slots(state):
             if slot.is_empty:
                 continue
-            for exec_id in slot.seen:
-                self._seen[exec_id] = None
             kind = OrderKind.LIMIT if isinstance(level, int) else OrderKind.MARKET
             place = PlaceOrder(name_of(state, slot, level), slot.side, kind, slot.ticks, slot.lots)
             row = self._placed(place, slot.sent_ms, 0)
@@ -112,6 +111,9 @@ class Projection:
                 self._update(rows, link, seq, at_ms, status=OrderStatus.OPEN.value, venue_id=venue_id)
             case OrderReport():
                 self._reported(rows, lines, seq, at_ms, message)
+            case Resynced(open_orders=listed):
+                for report in listed:
+                    self._meet(rows, seq, at_ms, report)
             case OrderRejected(link_id=link, reason=reason, text=text):
                 words = f"{reason} {text}".strip()
                 self._end(rows, link, seq, at_ms, status=OrderStatus.REJECTED.value, reason=words)
@@ -143,11 +145,6 @@ class Projection:
                 pass
 
     def _executed(self, rows: Rows, lines: list[Any], seq: int, fill: Execution) -> None:
-        if fill.exec_id in self._seen:
-            return
-        self._seen[fill.exec_id] = None
-        if len(self._seen) > _SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
         instrument = self._instrument
         price, quantity = instrument.price(fill.ticks), instrument.quantity(fill.lots)
         fee = _amount(fill.fee_units)
@@ -165,6 +162,7 @@ class Projection:
                 seq=seq,
             )
         )
+        self._meet(rows, seq, fill.at_ms, fill)
         known = self._live.get(fill.link_id)
         before = known.filled if known else Decimal(0)
         filled = before + quantity
@@ -179,6 +177,7 @@ class Projection:
     def _reported(self, rows: Rows, lines: list[Any], seq: int, at_ms: Instant, report: OrderReport) -> None:
         link = report.link_id
         if not report.status.is_final:
+            self._meet(rows, seq, at_ms, report)
             self._update(rows, link, seq, at_ms, status=OrderStatus.OPEN.value, venue_id=report.venue_id)
         elif report.status is not OrderStatus.FILLED and link in self._live:
             words = " ".join(str(part) for part in (report.reason, report.text) if part)
@@ -207,6 +206,17 @@ class Projection:
             seq=seq,
         )
 
+    def _meet(self, rows: Rows, seq: int, at_ms: Instant, fact: OrderReport | Execution) -> None:
+        """Write the row of an order that an earlier life placed and did not live to write down."""
+        link = fact.link_id
+        if link in self._live or link in self._ended or parse_link_id(link) is None:
+            return
+        kind = OrderKind.MARKET if _level(link) is None else OrderKind.LIMIT
+        lots = fact.order_lots if isinstance(fact, Execution) else fact.lots
+        row = self._placed(PlaceOrder(link, fact.side, kind, fact.ticks, lots), at_ms, seq)
+        status = OrderStatus.OPEN.value
+        self._keep(rows, msgspec.structs.replace(row, status=status, venue_id=fact.venue_id))
+
     def _keep(self, rows: Rows, row: OrderRow) -> None:
         self._live[row.link_id] = row
         rows.orders[row.link_id] = row
@@ -218,7 +228,10 @@ class Projection:
 
     def _end(self, rows: Rows, link: LinkId, seq: int, at_ms: Instant, **changes: Any) -> None:
         self._update(rows, link, seq, at_ms, is_live=False, **changes)
-        self._live.pop(link, None)
+        if self._live.pop(link, None) is not None:
+            self._ended[link] = None
+            if len(self._ended) > _ENDED_MAX:
+                del self._ended[next(iter(self._ended))]
 
     def _trip(self, seq: int, ordinal: int, trip: TripClosed) -> RoundTripRow:
         gross, fees = _amount(trip.gross_units), _amount(trip.fee_units)

@@ -26,7 +26,9 @@ STATEMENT_LIMIT_S = 20.0
 ANSWER_GRACE_S = 5.0
 """How much longer we wait than the server works: its definite "cancelled" is worth more than our silence."""
 LOCK_LIMIT_S = 5.0
-IDLE_IN_TRANSACTION_LIMIT_S = 30.0
+IDLE_IN_TRANSACTION_LIMIT_S = 4.0
+"""A process that is suspended in the middle of a transaction holds its locks for so long, and with them whoever
+wants to take its lease over."""
 CLOSE_LIMIT_S = 5.0
 REPEAT_LIMIT_S = 10.0
 

@@ -43,7 +43,7 @@ from tests.adapters.paper.trading_fixtures import LINEAR, LISTED, SPOT, Market
 
 PRICE = 60_000
 MONEY = {"USDT": "1000000", "BTC": "10"}
-WAIT_S = 20.0
+WAIT_S = 30.0
 _hosts = itertools.count(1)
 
 
