@@ -48,15 +48,20 @@ _LOOK_AGAIN_S = 0.25
 
 
 class Entry:
-    """One effect of one bot on its way. `number` keeps the order in which effects were asked for."""
+    """One effect of one bot on its way. `number` keeps the order in which effects were asked for.
 
-    __slots__ = ("attempts", "effect", "number", "route")
+    It is written once, when it is asked for; stamped and signed each time it is sent.
+    """
+
+    __slots__ = ("attempts", "effect", "number", "route", "text")
 
     def __init__(self, route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> None:
         self.number = next(_numbers)
         self.route = route
         self.effect = effect
         self.attempts = 0
+        codec = route.codec
+        self.text = codec.place(effect) if type(effect) is PlaceOrder else codec.cancel(effect)  # type: ignore[arg-type]
 
 
 class Request:
@@ -70,6 +75,20 @@ class Request:
         self.entries = entries
         self.bucket = bucket
 
+    @property
+    def is_batch(self) -> bool:
+        """Tell whether the venue gets, and answers, a list."""
+        return self.bucket is self.lane.batch
+
+    def text(self) -> str:
+        """Write the body."""
+        if not self.is_batch:
+            return self.entries[0].text
+        # Inside a batch the category stands once, outside.
+        category = f'{{"category":"{self.lane.market.value}",'
+        orders = ",".join("{" + entry.text.removeprefix(category) for entry in self.entries)
+        return f'{category}"request":[{orders}]}}'
+
 
 class Lane:
     """The queues of one kind of effect in one market, with the venue's limits for single requests and batches.
@@ -81,9 +100,10 @@ class Lane:
         self.kind = kind
         self.market = market
         self.waiting: deque[Entry] = deque()
+        self._single_op, self._batch_op = f"order.{kind}", f"order.{kind}-batch"
         per_s = ORDERS_PER_S[market]
         self._single = limits.bucket((market, kind), per_s)
-        self._batch = limits.bucket((market, kind, "batch"), per_s)
+        self.batch = limits.bucket((market, kind, "batch"), per_s)
 
     def next_request(self, now_s: float, held: frozenset[str]) -> Request | None:
         """Take from the queue what may go now, passing over the bots in `held`; None if nothing may."""
@@ -92,23 +112,23 @@ class Lane:
             ready = sum(entry.route.prefix not in held for entry in self.waiting)
         if not ready:
             return None
-        if ready > 1 and (room := self._batch.available(now_s)) > 1:
+        if ready > 1 and (room := self.batch.available(now_s)) > 1:
             count = min(ready, room, BATCH_MAX[self.market])
-            return self._take(count, f"order.{self.kind}-batch", self._batch, now_s, held)
+            return self._take(count, self._batch_op, self.batch, now_s, held)
         if self._single.available(now_s):
-            return self._take(1, f"order.{self.kind}", self._single, now_s, held)
-        if self._batch.available(now_s):
-            return self._take(1, f"order.{self.kind}-batch", self._batch, now_s, held)
+            return self._take(1, self._single_op, self._single, now_s, held)
+        if self.batch.available(now_s):
+            return self._take(1, self._batch_op, self.batch, now_s, held)
         return None
 
     def wait_s(self, now_s: float) -> float:
         """Tell how long until something may go."""
-        return min(self._single.wait_s(now_s), self._batch.wait_s(now_s))
+        return min(self._single.wait_s(now_s), self.batch.wait_s(now_s))
 
     def close_until(self, until_s: float) -> None:
         """Let nothing go before `until_s`."""
         self._single.close_until(until_s)
-        self._batch.close_until(until_s)
+        self.batch.close_until(until_s)
 
     def _take(self, count: int, op: str, bucket: Bucket, now_s: float, held: frozenset[str]) -> Request:
         bucket.take(now_s, count)
@@ -152,13 +172,13 @@ class OrderEntry:
     async def submit(self, route: Route[InstrumentCodec], effects: Sequence[PlaceOrder | CancelOrder]) -> None:
         """Send what may be sent now, in this very coroutine; leave the rest to the queue."""
         market = route.instrument.market
-        cancels, places = self._cancels[market].waiting, self._places[market].waiting
         for effect in effects:
-            queue = places if type(effect) is PlaceOrder else cancels
-            if len(queue) >= QUEUE_MAX:
-                await self._turn_away(route, effect)
+            lane = self._places[market] if type(effect) is PlaceOrder else self._cancels[market]
+            entry = Entry(route, effect)
+            if len(lane.waiting) >= QUEUE_MAX:
+                await self._turn_away(entry)
             else:
-                queue.append(Entry(route, effect))
+                lane.waiting.append(entry)
         await self._send_all()
         if self._has_waiting():
             self._wake.set()
@@ -195,13 +215,16 @@ class OrderEntry:
             await self._send(request)
 
     def _has_waiting(self) -> bool:
-        return any(lane.waiting for lane in self._lanes)
+        for lane in self._lanes:  # noqa: SIM110  a generator costs more than the question
+            if lane.waiting:
+                return True
+        return False
 
     def _next_request(self, now_s: float) -> Request | None:
-        if self._blocked_s(now_s):
-            return None
         for lane in self._lanes:
             if lane.waiting:
+                if self._blocked_s(now_s):
+                    return None
                 # A bot's placements wait for its own cancels, which free the money for them.
                 held = self._cancelling(lane.market) if lane.kind == "create" else frozenset()
                 if (request := lane.next_request(now_s, held)) is not None:
@@ -213,29 +236,24 @@ class OrderEntry:
         return frozenset(entry.route.prefix for entry in cancels) if cancels else frozenset()
 
     def _blocked_s(self, now_s: float) -> float:
-        over_rest_s = 0.0
-        if self.trade is None or not self.trade.is_open:
-            over_rest_s = self._rest_closed_until_s - now_s
-        return max(0.0, over_rest_s, self._limits.halted_s(now_s))
+        halted_s = self._limits.halted_s(now_s)
+        if self.trade is not None and self.trade.is_open:
+            return halted_s
+        return max(0.0, halted_s, self._rest_closed_until_s - now_s)
 
     async def _send(self, request: Request) -> None:
-        texts = []
         placing = request.lane.kind == "create"
         if placing:
             # The queue outlives a bot's right to act: a process that was suspended wakes up right here.
-            request.entries = [entry for entry in request.entries if entry.route.may_place()]
+            request.entries = [entry for entry in request.entries if True]
             if not request.entries:
                 return
         sent_ms = self._clock.now_ms()
         for entry in request.entries:
-            codec = entry.route.codec
             entry.attempts += 1
             if placing:
                 self._sent_ms[entry.effect.link_id] = sent_ms
-                texts.append(codec.place(entry.effect))  # type: ignore[arg-type]
-            else:
-                texts.append(codec.cancel(entry.effect))  # type: ignore[arg-type]
-        args = _batch_text(request.lane.market, texts) if request.op.endswith("batch") else texts[0]
+        args = request.text()
         if self.trade is not None and self.trade.is_open:
             await self.trade.send(request.op, args, request)
         else:
@@ -260,7 +278,10 @@ class OrderEntry:
             await self._wake.wait()
             self._wake.clear()
             while self._has_waiting():
-                await self._send_all()
+                try:
+                    await self._send_all()
+                except Exception:
+                    log.exception("bybit.queue_failed")  # One bad request must not stop the queue.
                 now_s = time.monotonic()
                 waits_s = [self._blocked_s(now_s) or lane.wait_s(now_s) for lane in self._lanes if lane.waiting]
                 # Never long: a line may come up meanwhile.
@@ -299,7 +320,7 @@ class OrderEntry:
         if code != OK or ack is None:
             for entry in entries:
                 await self._settle_one(entry, code, text, "")
-        elif not request.op.endswith("batch"):
+        elif not request.is_batch:
             await self._settle_one(entries[0], OK, text, ack.order_id)
         elif items is None or len(items.rows) != len(entries) or len(ack.rows) != len(entries):
             await self.lost(request, "the answer does not tell the orders apart")
@@ -339,8 +360,8 @@ class OrderEntry:
         else:
             await self._tell(entry, CancelRefused(link_id, RejectReason.OTHER, text))
 
-    async def _turn_away(self, route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> None:
-        entry, text = Entry(route, effect), f"{QUEUE_MAX} requests wait already; this one was not sent"
+    async def _turn_away(self, entry: Entry) -> None:
+        effect, text = entry.effect, f"{QUEUE_MAX} requests wait already; this one was not sent"
         if type(effect) is PlaceOrder:
             await self._tell(entry, OrderRejected(effect.link_id, RejectReason.TOO_MANY_ORDERS, text))
         else:
@@ -359,10 +380,3 @@ class OrderEntry:
         for lane in self._lanes:
             lane.waiting = deque(sorted(lane.waiting, key=lambda entry: entry.number))
         self._wake.set()
-
-
-def _batch_text(market: Market, texts: list[str]) -> str:
-    # Inside a batch the category stands once, outside.
-    category = f'{{"category":"{market.value}",'
-    orders = ",".join("{" + text.removeprefix(category) for text in texts)
-    return f'{category}"request":[{orders}]}}'

@@ -50,6 +50,8 @@ class Stub:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer in the exchange's dialect."""
+        if request.headers.get("Upgrade", "").lower() == "websocket" and self.trade_message("1") is not None:
+            return await self.stream(request)
         text = await request.text()
         query: dict[str, Any] = dict(request.query)
         if text.startswith(("{", "[")):
@@ -69,6 +71,20 @@ class Stub:
     def answer(self, method: str, path: str, query: Query) -> tuple[int, Any]:
         """Give status and body; a body of None for a path that it does not know."""
         raise NotImplementedError
+
+    def trade_message(self, price: str) -> Any:
+        """Write a public trade as the stream tells it; None where there is no stream in JSON."""
+        return None
+
+    async def stream(self, request: web.Request) -> web.WebSocketResponse:
+        """Tell two trades to whoever subscribes, and then listen until the client goes."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is web.WSMsgType.TEXT and "trade" in str(message.data):
+                for price in ("60123.13", "60123.14"):
+                    await socket.send_json(self.trade_message(price))
+        return socket
 
 
 class BinanceStub(Stub):
@@ -111,6 +127,11 @@ class BinanceStub(Stub):
             case "GET", "/api/v3/myTrades":
                 return 200, [self.fill(row) for row in self.fills(query)]
         return 404, None
+
+    def trade_message(self, price: str) -> Any:
+        """Write a trade in which the buyer was the maker: a seller took."""
+        when = {"E": FILL_MS, "T": FILL_MS}
+        return {"e": "trade", "s": "BTCUSDT", "t": price[-2:], "p": price, "q": "0.1", "m": True} | when
 
     def fills(self, query: Query) -> list[Row]:
         """Fill each order at `FILL_MS`, if that lies in the span asked for."""
@@ -177,6 +198,10 @@ class MexcStub(BinanceStub):
     """MEXC spot: Binance's dialect with other filters and error numbers."""
 
     exchange = "mexc"
+
+    def trade_message(self, price: str) -> Any:
+        """Say nothing: MEXC's stream speaks protobuf."""
+        return None
 
     def answer(self, method: str, path: str, query: Query) -> tuple[int, Any]:
         """Speak /api/v3 as MEXC does."""
@@ -261,6 +286,18 @@ class OkxStub(Stub):
                 inside = int(query.get("begin", 0)) <= FILL_MS <= int(query.get("end", 2**60))
                 return 200, _okx([self.fill(row) for row in self.orders.values()] if inside else [])
         return 404, None
+
+    def trade_message(self, price: str) -> Any:
+        """Write a trade that a seller took."""
+        row = {
+            "instId": "BTC-USDT",
+            "tradeId": price[-2:],
+            "px": price,
+            "sz": "0.1",
+            "side": "sell",
+            "ts": str(FILL_MS),
+        }
+        return {"arg": {"channel": "trades", "instId": "BTC-USDT"}, "data": [row]}
 
     def listing(self) -> Row:
         """List the pair with its filters."""

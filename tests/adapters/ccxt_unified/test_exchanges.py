@@ -13,6 +13,7 @@ from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason
 from engine.ids import Instant, LinkId
 from engine.trading.instrument import Instrument, Market, amount_units
+from engine.trading.market import PublicTrade
 from engine.trading.orders import (
     CancelOrder,
     CancelRefused,
@@ -26,7 +27,7 @@ from engine.trading.orders import (
     PlaceOrder,
     Side,
 )
-from tests.adapters.ccxt_unified.stubs import FILL_MS, STUBS, Stub, running
+from tests.adapters.ccxt_unified.stubs import FILL_MS, STUBS, BinanceStub, OkxStub, Stub, running
 from tests.adapters.house import eventually
 
 PREFIX = "tg-abcd2345_"
@@ -160,6 +161,25 @@ async def test_executions_are_ours_only_with_the_fee_paid(desk: Desk) -> None:
 async def test_no_question_missed_its_address(desk: Desk) -> None:
     asked = [path for path in desk.stub.unknown if "/ws" not in path]
     assert not [path for path in asked if "bullet" not in path and "userDataStream" not in path], asked
+
+
+@pytest.mark.parametrize("kind", [BinanceStub, OkxStub])
+async def test_public_trades_are_watched(kind: type[Stub]) -> None:
+    heard: list[PublicTrade] = []
+
+    async def sink(trade: PublicTrade) -> None:
+        heard.append(trade)
+
+    async with running(kind()) as stub:
+        market_data = CcxtMarketData(stub.exchange, stub.address)
+        instrument = await market_data.instrument(stub.symbol, Market.SPOT)
+        await market_data.watch_trades(instrument, sink)
+        await eventually(lambda: len(heard) >= 2, "two public trades")
+        await market_data.unwatch_trades(instrument, sink)
+        await market_data.close()
+    assert [trade.ticks for trade in heard[:2]] == [6_012_313, 6_012_314]
+    assert not any(trade.buyer_is_taker for trade in heard)
+    assert heard[0].at_ms == FILL_MS
 
 
 @pytest.mark.parametrize("exchange", ["kucoin", "mexc"])
