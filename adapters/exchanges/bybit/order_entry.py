@@ -245,7 +245,7 @@ class OrderEntry:
         placing = request.lane.kind == "create"
         if placing:
             # The queue outlives a bot's right to act: a process that was suspended wakes up right here.
-            request.entries = [entry for entry in request.entries if True]
+            request.entries = [entry for entry in request.entries if entry.route.may_place()]
             if not request.entries:
                 return
         sent_ms = self._clock.now_ms()
