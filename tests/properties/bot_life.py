@@ -34,10 +34,11 @@ from engine.trading.orders import (
     LookUpOrder,
     OrderKind,
     OrderReport,
+    OrderStatus,
     PlaceOrder,
     Side,
 )
-from tests.properties.chaos_venue import CALM, ChaosVenue, Odds
+from tests.properties.chaos_venue import CALM, ChaosVenue, Odds, VenueOrder
 
 BOT = BotId("abcdefgh")
 OVERLAP_MS = 600_000
@@ -126,6 +127,11 @@ class BotLife:
         self._resync_wanted |= any(isinstance(effect, Resync) for effect in effects)
 
     # ------------------------------------------------------------------ what must always hold
+
+    @property
+    def delivered(self) -> set[ExecutionId]:
+        """Give the ids of all executions and funding payments that the journal holds."""
+        return self._booked
 
     def check(self) -> None:
         """Check every invariant that holds at any moment."""
@@ -323,5 +329,5 @@ class BotLife:
         raise AssertionError("the bot and the venue never come to rest")
 
 
-def _is_resting_sell(order) -> bool:  # type: ignore[no-untyped-def]
-    return order.status.value == "open" and order.wanted.side is Side.SELL
+def _is_resting_sell(order: VenueOrder) -> bool:
+    return order.status is OrderStatus.OPEN and order.wanted.side is Side.SELL

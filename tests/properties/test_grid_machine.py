@@ -17,7 +17,7 @@ from tests.factories import grid_config, instrument_for
 from tests.properties.bot_life import BotLife
 from tests.properties.chaos_venue import Odds
 
-LIVES = int(os.environ.get("TRELLIS_PROPERTY_LIVES", "50"))
+LIVES = int(os.environ.get("TRELLIS_PROPERTY_LIVES", "60"))
 """Lives per property; a night's run sets thousands."""
 
 START_TICKS = 1_000
@@ -85,7 +85,7 @@ def test_books_agree_with_the_venue_through_any_interleaving_and_any_crash(
         life.move()
     life.settle()
     life.check_replay()
-    assert {fact.exec_id for fact in life.venue.executions} == life._booked
+    assert {fact.exec_id for fact in life.venue.executions} == life.delivered
 
 
 @settings(lives, max_examples=max(1, LIVES // 2))  # each of these walks the price through the whole range
@@ -178,12 +178,13 @@ def sweep(life: BotLife) -> None:
     low, high = _bounds(state)
     middle = (low + high) // 2 + 1
     for target in (low - 3, high + 3, middle):
-        step = 9 if target > life.venue.ticks else -9
-        while abs(target - life.venue.ticks) > 9:
+        step = 5 if target > life.venue.ticks else -5
+        while abs(target - life.venue.ticks) > 5:
             life.trade_at(life.venue.ticks + step)
-            life.deliver_all()
+            # A level refused as post-only asks again within 15 s: the market stays that long.
+            life.settle(for_ms=20_000)
         life.trade_at(target)
-        life.settle(for_ms=30_000)
+        life.settle(for_ms=20_000)
     life.settle(for_ms=400_000)
 
 
