@@ -1,4 +1,4 @@
-"""What every benchmark shares: the machine and the commit that a figure belongs to, result files, quantiles, tables.
+"""What every benchmark shares: the machine and commit that a figure belongs to, result files, quantiles, tables.
 
 A figure without its machine and commit is a rumour, so there is one way to write a result down and it adds both.
 Nothing in a result names a host, a user or a folder.
@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 import msgspec
-import psutil
+import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
@@ -124,7 +124,8 @@ def introduce(console: Console, title: str, machine: Machine) -> None:
 
 def table(console: Console, title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows of figures; the first column is text, the others are numbers."""
-    grid = Table(title=title, title_justify="left")
+    console.print(f"\n[bold]{title}[/bold]")
+    grid = Table()
     for position, head in enumerate(heads):
         grid.add_column(head, justify="left" if position == 0 else "right")
     for row in rows:

@@ -5,9 +5,10 @@ restored from the journal, and the tables of orders and executions. It looks, an
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,9 +22,12 @@ from engine.grid.state import BotStatus, GridState, OrderPhase, decode_state
 from engine.ids import AccountId
 from engine.trading.instrument import AMOUNT_DECIMALS
 from storage.database import Database
-from storage.executions import ExecutionRow, FundingRow
+from storage.executions import Executions
 from storage.journal import Journal
-from storage.rows import columns, to_rows
+from storage.orders import Orders
+from storage.rows import PAGE_ROWS_MAX, Page
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 SIDES = {"Buy": "buy", "Sell": "sell"}
 
@@ -58,7 +62,9 @@ class Audit:
     """The auditor of one fleet."""
 
     def __init__(self, database: Database, venue: VenueProcess, members: Iterable[Member]) -> None:
-        self._database = database
+        self._journal = Journal(database)
+        self._orders = Orders(database)
+        self._executions = Executions(database)
         self._venue = venue
         self._accounts: dict[AccountId, list[Member]] = {}
         for member in members:
@@ -86,28 +92,28 @@ class Audit:
 
     async def counts(self) -> dict[str, int]:
         """Count what the bots have done, by their tables, and what the venue has seen."""
-        counts = {
-            "orders": await self._count("SELECT count(*) FROM orders"),
-            "fills": await self._count("SELECT count(*) FROM executions"),
-            "round trips": await self._count("SELECT count(*) FROM round_trips"),
-            "funding payments": await self._count("SELECT count(*) FROM funding_payments"),
-            "journal entries": await self._count("SELECT count(*) FROM bot_journal"),
-        }
+        counts: Counter[str] = Counter()
+        for bot in [member.bot for members in self._accounts.values() for member in members]:
+            counts["orders"] += len(await _all(partial(self._orders.page, bot)))
+            counts["fills"] += len(await _all(partial(self._executions.page, bot)))
+            counts["round trips"] += len(await _all(partial(self._executions.round_trips, bot)))
+            counts["funding payments"] += len(await _all(partial(self._executions.funding, bot)))
+            counts["journal entries"] += (await self._journal.load(bot)).last_seq
         books = [await self._venue.get(f"/paper/accounts/paper-{account}") for account in self._accounts]
         counts["orders at the venue"] = sum(book["linkIds"] for book in books)
         counts["open orders at the end"] = sum(len(book["openOrders"]) for book in books)
-        return counts
+        return dict(counts)
 
     async def _state(self, member: Member) -> GridState | None:
-        recovery = await Journal(self._database).load(member.bot)
+        recovery = await self._journal.load(member.bot)
         if recovery.snapshot is None:
             return None
         return restore(recovery, decode_state(recovery.snapshot.state))
 
     async def _compare_table(self, findings: Findings, member: Member, state: GridState) -> None:
         """Check that the table of orders, which people read, says of each order what the state says."""
-        rows = await self._database.rows("SELECT link_id FROM orders WHERE bot = $1 AND is_live", member.bot)
-        table, believed = {row["link_id"] for row in rows}, set(_believed(state))
+        table: set[str] = {row.link_id for row in await self._orders.live(member.bot)}
+        believed = set(_believed(state))
         findings.lost += [f"{link} is live in the table only" for link in sorted(table - believed)]
         findings.lost += [f"{link} is missing in the table" for link in sorted(believed - table)]
 
@@ -125,12 +131,9 @@ class Audit:
             for row in dump
             if row["orderLinkId"].startswith(prefix)
         }
-        records = await self._database.rows(
-            f"SELECT {columns(ExecutionRow)} FROM executions WHERE bot = $1", member.bot
-        )
         ours = {
             row.exec_id: (row.link_id, row.side.value, row.price, row.quantity, row.fee, row.fee_asset)
-            for row in to_rows(records, ExecutionRow)
+            for row in await _all(partial(self._executions.page, member.bot))
         }
         _compare_rows(findings, member, theirs, ours)
         if member.config.market.value != "linear":
@@ -140,19 +143,22 @@ class Audit:
             for row in dump
             if row["execType"] == "Funding" and row["symbol"] == SYMBOL
         }
-        records = await self._database.rows(
-            f"SELECT {columns(FundingRow)} FROM funding_payments WHERE bot = $1", member.bot
-        )
-        _compare_rows(findings, member, funding, {row.exec_id: row.amount for row in to_rows(records, FundingRow)})
+        paid = {row.exec_id: row.amount for row in await _all(partial(self._executions.funding, member.bot))}
+        _compare_rows(findings, member, funding, paid)
 
-    async def _count(self, statement: str) -> int:
-        row = await self._database.row(statement)
-        assert row is not None
-        return int(row[0])
+
+async def _all(turn: Callable[..., Awaitable[Page[T]]]) -> list[T]:
+    """Turn pages to the last one."""
+    page = await turn(limit=PAGE_ROWS_MAX)
+    rows = list(page.items)
+    while page.next_cursor is not None:
+        page = await turn(limit=PAGE_ROWS_MAX, cursor=page.next_cursor)
+        rows += page.items
+    return rows
 
 
 def duplicates(book: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """List the places (bot, level, side) at which more than one order is open in one moment of the venue's book."""
+    """List the places (bot, level, side) at which the venue's book has more than one order open at one moment."""
     places: Counter[tuple[str, str, str]] = Counter()
     for rows in book.values():
         for row in rows:

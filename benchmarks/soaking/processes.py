@@ -118,6 +118,7 @@ class HostProcess:
         self.bots = list(bots)
         self.lives = 0
         self.report: HostReport | None = None
+        self._reported = asyncio.Condition()
         self._plan = plan
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -164,9 +165,8 @@ class HostProcess:
 
     async def well(self, within_s: float) -> None:
         """Wait until every bot runs; raise TimeoutError if that takes too long."""
-        async with asyncio.timeout(within_s):
-            while not self.is_well:
-                await asyncio.sleep(0.05)
+        async with asyncio.timeout(within_s), self._reported:
+            await self._reported.wait_for(lambda: self.is_well)
 
     async def stop(self) -> None:
         """Let the bots go in order: what they did is in the journal afterwards."""
@@ -179,6 +179,8 @@ class HostProcess:
         while line := await process.stdout.readline():
             if process is self._process:
                 self.report = msgspec.json.decode(line, type=HostReport)
+                async with self._reported:
+                    self._reported.notify_all()
 
 
 class Processes:
