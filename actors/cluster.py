@@ -42,8 +42,9 @@ class Cluster:
         self._home = Home(settings.home)
         self._temp = _temp_dir(settings.home)
         self._stopped = threading.Event()
-        self.is_half_started = False
-        """A start was given up: a thread inside Ray still waits for servers that `stop` has ended."""
+        self._servers: list[psutil.Process] = []
+        self.client_is_stuck = False
+        """Ray's client in this process waits for servers that are gone: the process must end without waiting."""
 
     @property
     def is_local(self) -> bool:
@@ -94,10 +95,10 @@ class Cluster:
             stopped.wait()
 
         self._stopped = stopped = threading.Event()
-        self.is_half_started = True
+        self.client_is_stuck = True
         threading.Thread(target=work, name="ray start", daemon=True).start()
         await done.wait()
-        self.is_half_started = False
+        self.client_is_stuck = False
         if errors:
             raise errors[0]
 
@@ -123,15 +124,20 @@ class Cluster:
             _temp_dir=str(self._temp),
             **common,
         )
+        package = Path(ray.__file__).parent
+        self._servers = [each for each in psutil.Process().children() if _is_server(each, package)]
 
     def _shut_down(self) -> None:
         import ray
 
         own = _processes(Path(ray.__file__).parent) if self.is_local else []
-        if not self.is_half_started:
+        # Whoever told us to end may have told them too (a closed terminal, systemd): Ray's client would abort.
+        if not all(_is_alive(server) for server in self._servers):
+            self.client_is_stuck = True
+        if not self.client_is_stuck:
             ray.shutdown()
         if self.is_local:
-            _end(own, at_once=self.is_half_started)
+            _end(own, at_once=self.client_is_stuck)
             shutil.rmtree(self._temp, ignore_errors=True)
         self._stopped.set()
 
@@ -169,11 +175,25 @@ def _processes(package: Path) -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if any(part.startswith(str(package)) for part in child.cmdline()[:3]):
+            if _is_server(child, package):
                 found += [child, *child.children(recursive=True)]
         except psutil.Error:
             continue
     return found
+
+
+def _is_server(process: psutil.Process, package: Path) -> bool:
+    try:
+        return any(part.startswith(str(package)) for part in process.cmdline()[:3])
+    except psutil.Error:
+        return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end(processes: list[psutil.Process], *, at_once: bool) -> None:

@@ -40,11 +40,12 @@ LOG_BYTES_MAX = 8 * 2**20
 async def run(settings: Settings, console: Console) -> bool:
     """Start everything, wait for Ctrl-C or SIGTERM, stop everything. Raises what made a start fail.
 
-    True: a thread inside Ray is stuck in a start that was given up; the process must end without waiting for it.
+    True: Ray's client is stuck, so the process must end without waiting for it.
     """
-    stop = asyncio.Event()
-    _on_signals(stop, console)
-    starter = Starter(settings, console)
+    signals = _Signals(console)
+    signals.take()
+    stop = signals.stop
+    starter = Starter(settings, console, signals)
     try:
         async with AsyncExitStack() as stack:
             starting = asyncio.create_task(starter.start(stack))
@@ -57,7 +58,7 @@ async def run(settings: Settings, console: Console) -> bool:
                 with suppress(asyncio.CancelledError):
                     await starting
             console.print("\nStopping; nothing is lost. Orders stay at the venue, the next start continues.")
-        return starter.cluster.is_half_started
+        return starter.cluster.client_is_stuck
     finally:
         _sweep()
         logging.shutdown()
@@ -66,8 +67,9 @@ async def run(settings: Settings, console: Console) -> bool:
 class Starter:
     """Starts the parts in order; each leaves on the stack how to stop it."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
+    def __init__(self, settings: Settings, console: Console, signals: "_Signals") -> None:
         self._settings = settings
+        self._signals = signals
         self._home = Home(settings.home)
         self.cluster = Cluster(settings)
         self._console = console
@@ -119,6 +121,7 @@ class Starter:
     async def _ray(self, stack: AsyncExitStack) -> None:
         stack.push_async_callback(self._stopping, "Ray", self.cluster.stop)
         await self.cluster.start()
+        self._signals.take()  # Ray has put handlers of its own in their place.
 
     async def _engine(self, stack: AsyncExitStack, dsn: str) -> "Engine":
         from actors.wiring import start_engine
@@ -247,23 +250,27 @@ def _log_to(file: Path, level: str) -> None:
 # ---------------------------------------------------------------------- signals and processes
 
 
-def _on_signals(stop: asyncio.Event, console: Console) -> None:
-    """Let the first signal stop in order; the third does not wait for anything."""
-    loop = asyncio.get_running_loop()
-    count = 0
+class _Signals:
+    """Ctrl-C, SIGTERM and a closed terminal: the first stops in order, the third does not wait for anything."""
 
-    def on_signal() -> None:
-        nonlocal count
-        count += 1
-        stop.set()
-        if count == 2:
-            console.print("Still stopping; once more ends every process at once.")
-        if count > 2:
+    def __init__(self, console: Console) -> None:
+        self.stop = asyncio.Event()
+        self._console = console
+        self._count = 0
+
+    def take(self) -> None:
+        """Put our handlers in place."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._count += 1
+        self.stop.set()
+        if self._count == 2:
+            self._console.print("Still stopping; once more ends every process at once.")
+        if self._count > 2:
             _sweep()
             os._exit(130)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
 
 
 async def _first_of(task: "asyncio.Task[None]", stop: asyncio.Event) -> None:
