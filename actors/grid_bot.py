@@ -61,6 +61,10 @@ SEEN_MAX = 4_096
 PRICE_REPEAT_MS = 1_000
 """A price beyond the watched band that has not moved is worth a second look only after this time."""
 
+# Tuples, because a union is built anew each time it is asked for.
+_ORDERS = (PlaceOrder, CancelOrder, LookUpOrder)
+_BOOKED_ONCE = (Execution, FundingCharged)
+
 ORDERLESS = (BotStatus.NEW, BotStatus.STOPPED)
 
 
@@ -182,7 +186,7 @@ class GridBot:
 
     async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
         """Take a fact of the venue and send the orders that follow from it."""
-        if isinstance(fact, Execution | FundingCharged) and not self._is_new(fact.exec_id):
+        if isinstance(fact, _BOOKED_ONCE) and not self._is_new(fact.exec_id):
             return
         self._take(fact, at_ms)
         if self._orders:
@@ -208,7 +212,7 @@ class GridBot:
         self._writer.add(now, message, effects)
         self._write_first |= self.state.sizing is not sizing
         for effect in effects:
-            if isinstance(effect, PlaceOrder | CancelOrder | LookUpOrder):
+            if isinstance(effect, _ORDERS):
                 self._orders.append(effect)
             elif isinstance(effect, Resync):
                 self._spawn(self._resync(effect.reason))
