@@ -122,8 +122,8 @@ def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[
     slot, cell = found
     if slot.phase is OrderPhase.NONE:
         return
-    if fact.reason is RejectReason.DUPLICATE_LINK_ID:
-        # "Already placed": the venue knows this very order, so ask what became of it.
+    if fact.reason is RejectReason.DUPLICATE_LINK_ID or slot.resent:
+        # "Already placed", or one of two requests under this name was refused: ask what became of the order.
         slot.name_is_taken = True
         slots.doubt(state, slot, fact.link_id, now, out)
         return
@@ -177,6 +177,7 @@ def _on_absent(state: GridState, fact: OrderAbsent, now: Instant, out: list[Grid
     wanted = BotStatus.RUNNING if cell else BotStatus.ENTERING if slot is state.entry else BotStatus.CLOSING
     if state.status is wanted and not (slot.cancel_is_ours or slot.name_is_taken or slot.filled):
         out.append(slots.resend(state, slot, _level_of(state, slot, cell), now))
+        slot.resent = True
         return
     slot.final_status = OrderStatus.CANCELLED
     slot.cancel_is_ours = True

@@ -163,6 +163,7 @@ def _forget_last(slot: Slot) -> None:
     slot.final_filled = 0
     slot.final_reason = None
     slot.cancel_is_ours = False
+    slot.resent = False
     slot.name_is_taken = False
     slot.wake_ms = Instant(0)
     slot.seen = []

@@ -129,6 +129,8 @@ class Slot(msgspec.Struct):
     seen: list[ExecutionId] = msgspec.field(default_factory=list)
     """Executions of this order that are already applied."""
     cancel_is_ours: bool = False
+    resent: bool = False
+    """More than one request bore this name, so a refusal of one says nothing about the others."""
     name_is_taken: bool = False
     """The venue refused the order because it knows its name already."""
     rejects: int = 0

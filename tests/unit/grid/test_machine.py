@@ -28,6 +28,7 @@ from engine.trading.orders import (
     OrderAccepted,
     OrderInDoubt,
     OrderKind,
+    OrderRejected,
     OrderStatus,
     PlaceOrder,
     Side,
@@ -285,6 +286,20 @@ def test_a_definite_never_seen_sends_the_same_order_under_the_same_name_after_a_
     assert desk.tell(OrderAbsent(sell.link_id)) == []
     assert desk.wait(3_000) == [LookUpOrder(sell.link_id)]
     assert desk.tell(OrderAbsent(sell.link_id)) == [sell]
+
+
+def test_a_late_refusal_of_the_first_request_does_not_end_the_second() -> None:
+    """Both bear one name: taking the refusal for the second would place a third order beside it."""
+    desk = neutral()
+    desk.fill(desk.at(980))
+    sell = desk.at(1_000)
+    desk.tell(OrderInDoubt(sell.link_id))
+    desk.now = Instant(desk.now + 5_000)
+    assert desk.tell(OrderAbsent(sell.link_id)) == [sell]
+    assert desk.tell(OrderRejected(sell.link_id, RejectReason.INVALID_QUANTITY)) == [LookUpOrder(sell.link_id)]
+    desk.tell(desk.report(sell, OrderStatus.OPEN))
+    assert desk.tell(OrderRejected(sell.link_id, RejectReason.INVALID_QUANTITY)) == []
+    assert desk.state.cells[4].slot.phase is OrderPhase.LIVE
 
 
 def test_nothing_is_sent_again_while_the_venue_is_being_read(desk: Desk) -> None:
