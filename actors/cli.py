@@ -189,17 +189,25 @@ def keys() -> None:
 @keys.command(
     epilog="""\b
     Examples:
-      trellis keys seal ~/.local/state/trellis/bybit.sealed
+      trellis keys seal
       TRELLIS_KEY_MAIN=… TRELLIS_KEY_MAIN_SECRET=… trellis keys seal bybit.sealed
     """
 )
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--account", default="main", show_default=True, help="Whose key it is, when it is asked for.")
-def seal(file: Path, account: str) -> None:
-    """Seal the keys of the environment, or one that is asked for, into FILE under a passphrase."""
+def seal(file: Path | None, account: str) -> None:
+    """Seal the keys of the environment, or one that is asked for, under a passphrase.
+
+    FILE is keys.sealed in the home folder unless given. It is replaced as a whole.
+    """
+    from actors.home import Home
     from adapters.secrets import sealed
 
     environ = read_environment()
+    home = Home.of(environ)
+    if file is None:
+        home.create()
+        file = home.path / "keys.sealed"
     found = _keys_to_seal(environ, account)
     phrase = environ.get("TRELLIS_SEALED_KEYS_PASSPHRASE") or click.prompt(
         "Passphrase (12 characters or more)", hide_input=True, confirmation_prompt=True

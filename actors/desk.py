@@ -21,7 +21,7 @@ from actors.clock import now_ms
 from actors.emergency import EmergencyList
 from actors.grid_bot import BotSnapshot, restore
 from actors.messages import ComponentHealth, StopOutcome, decode
-from engine.errors import Refusal, VenueError
+from engine.errors import OutcomeUnknown, Refusal, VenueError
 from engine.grid.config import Direction, GridConfig
 from engine.grid.explain import LevelView, explain
 from engine.grid.pnl import ProfitReport, report
@@ -149,18 +149,23 @@ class BotDesk:
         return await self._want(actor, bot, DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING)
 
     async def emergency_stop(self, actor: str, bot: BotId | None) -> list[StopOutcome]:
-        """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away."""
+        """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away.
+
+        Raises `OutcomeUnknown` when nobody answered: an empty list would read as "nothing was running".
+        """
         self._emergencies.add(actor, bot)
         try:
             async with asyncio.timeout(30):
                 answer = await self._supervisor.emergency_stop.remote(bot)
-            outcomes = decode(answer, list[StopOutcome])
         except (RayError, TimeoutError) as error:
             log.error("desk.emergency_stop_unanswered error=%s", error)
-            outcomes = []
-        if self._recorder is None or self._recorder.done():
-            self._recorder = asyncio.create_task(self._emergencies.record_all(self._bots))
-        return outcomes
+            raise OutcomeUnknown(
+                "the supervisor did not answer; the stop is kept and carried out when it does"
+            ) from error
+        finally:
+            if self._recorder is None or self._recorder.done():
+                self._recorder = asyncio.create_task(self._emergencies.record_all(self._bots))
+        return decode(answer, list[StopOutcome])
 
     async def _want(self, actor: str, bot: BotId, desired: DesiredState) -> BotView:
         try:

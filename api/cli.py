@@ -224,18 +224,18 @@ def start(bot: str, as_json: bool) -> None:
 
 @bots.command(epilog="Examples:  trellis bots stop k3xq7mzp;  trellis bots stop k3xq7mzp --sell --yes")
 @click.argument("bot")
-@click.option("--sell", is_flag=True, help="Close the position at market, instead of keeping it.")
+@click.option("--keep/--sell", "keep", default=True, show_default=True, help="What becomes of the position.")
 @yes_option
 @json_option
-def stop(bot: str, sell: bool, yes: bool, as_json: bool) -> None:
-    """Cancel a bot's orders and end it; the position is kept unless --sell."""
+def stop(bot: str, keep: bool, yes: bool, as_json: bool) -> None:
+    """Cancel a bot's orders and end it; keep the position, or sell it at market."""
     from api.console import show
 
     client = _client()
-    if sell and not yes:
+    if not keep and not yes:
         click.echo(show.what_selling_does(client.get(f"/api/v1/bots/{bot}")))
         _confirm("Sell now?")
-    _print(client.post(f"/api/v1/bots/{bot}/stop", {"sell": sell}), as_json, show.commanded)
+    _print(client.post(f"/api/v1/bots/{bot}/stop", {"sell": not keep}), as_json, show.commanded)
 
 
 @bots.command(

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from api.problems import ApiProblem, FieldProblem, Kind, invalid
 
 READ_LIMIT_S = 8.0
-COMMAND_LIMIT_S = 30.0
+COMMAND_LIMIT_S = 40.0
 AMOUNT_DIGITS_MAX = 36
 COMMAND_ID_HEADER = "Idempotency-Key"
 COMMAND_ID_PATTERN = r"[\x21-\x7e]{1,100}"

@@ -110,8 +110,10 @@ def test_keys_of_the_environment_are_sealed_and_never_shown(tmp_path: Path) -> N
     assert answer.returncode == 0
     assert SECRET not in answer.stdout + answer.stderr
     assert PHRASE not in answer.stdout + answer.stderr
-    opened = sealed.open(tmp_path / "bybit.sealed", PHRASE)
-    assert {name: key.secret for name, key in opened.items()} == {"main": SECRET}
+    assert trellis(tmp_path, "keys", "seal", **environ).returncode == 0
+    for file in ("bybit.sealed", "keys.sealed"):
+        opened = sealed.open(tmp_path / file, PHRASE)
+        assert {name: key.secret for name, key in opened.items()} == {"main": SECRET}
 
 
 def test_a_sealed_file_is_opened_with_its_passphrase_only(tmp_path: Path) -> None:
