@@ -39,14 +39,18 @@ from storage.migrate import migrate
 from storage.seed import OPERATOR, seed
 
 OUR_NAME = "Trellis"
+FIRST_NAME = "Trellis, first request"
+"""On a price our bot cancels what leaves its window before it places what enters; the peers only place. What the
+venue does about the cancel lies within our interval, so the time to the cancel's arrival is given as well."""
 FLOOR_NAME = "raw TCP round trip"
 ACCOUNT = AccountId("order-loop")
 GAP_S = 0.0015
 PACES = {"back to back": 0.0, "with 1.5 ms gaps": GAP_S}
 LOOPS = ("tick to order", "fill to next order")
 AIMS = {"pybit WebSocket": 3.0, "ccxt WebSocket": 4.0, "pybit HTTP": 8.0}
-"""How many times as fast as each peer we want to be; against the floor, at most so many times as slow:"""
+"""How many times as fast as each peer we want to be."""
 FLOOR_AIM = 5.0
+"""How many times as slow as the raw round trip we may be."""
 
 Times = dict[str, dict[str, dict[str, list[int]]]]
 """Nanoseconds by loop, pace and client."""
@@ -78,7 +82,9 @@ class Play:
     """One run: the stage, the clients in their seats, and the times."""
 
     def __init__(self, stage: Stage, clients: Sequence[Client]) -> None:
-        self.times: Times = {loop: {pace: {each.name: [] for each in clients} for pace in PACES} for loop in LOOPS}
+        names = [each.name for each in clients]
+        rows = {LOOPS[0]: [OUR_NAME, FIRST_NAME, *names[1:]], LOOPS[1]: names}
+        self.times: Times = {loop: {pace: {name: [] for name in rows[loop]} for pace in PACES} for loop in LOOPS}
         self.floor: dict[str, list[int]] = {pace: [] for pace in PACES}
         self.compared = 0
         self.differing = 0
@@ -91,11 +97,11 @@ class Play:
         ours = self._stage.seats[0]
         await self._stage.spot_is_armed(ours)
         for _ in range(TICKS_PER_LIFE):
-            _, cause, order = await self._stage.tick(ours)
-            self._decisions[LOOPS[0]][cause] = order
+            seen = await self._stage.tick(ours)
+            self._decisions[LOOPS[0]][seen.cause] = seen.order
         for _ in range(4):
-            _, cause, order = await self._stage.fill(ours)
-            self._decisions[LOOPS[1]][cause] = order
+            seen = await self._stage.fill(ours)
+            self._decisions[LOOPS[1]][seen.cause] = seen.order
 
     async def start_peers(self) -> None:
         """Give the peers their parts, with the decisions in them."""
@@ -125,14 +131,16 @@ class Play:
 
     async def _measure(self, loop: str, pace: str, client: Client, seat: Seat, count: int, gap_s: float) -> None:
         stimulus = self._stage.tick if loop == LOOPS[0] else self._stage.fill
-        times = self.times[loop][pace][client.name]
+        times = self.times[loop][pace]
         for _ in range(count):
             if gap_s:
                 await asyncio.sleep(gap_s)
-            took_ns, cause, order = await stimulus(seat)
-            times.append(took_ns)
+            seen = await stimulus(seat)
+            times[client.name].append(seen.took_ns)
+            if client.name == OUR_NAME and loop == LOOPS[0]:
+                times[FIRST_NAME].append(seen.first_took_ns)
             self.compared += 1
-            self.differing += order != self._decisions[loop].get(cause)
+            self.differing += seen.order != self._decisions[loop].get(seen.cause)
 
     async def _again(self, client: Client, seat: Seat) -> None:
         """Begin the tick grid again, so that each round plays the same prices."""

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from benchmarks.looping.script import Decision, Part, plain
+from benchmarks.looping.streams import standard_input
 
 
 class CcxtClient:
@@ -84,8 +85,7 @@ def _urls(address: str) -> dict[str, Any]:
 
 async def main() -> None:
     """Read the part, then react."""
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader = await standard_input()
     part = msgspec.json.decode(await reader.readline(), type=Part)
     await CcxtClient(part, over_http=sys.argv[1] == "http").run(reader)
 

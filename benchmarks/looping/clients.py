@@ -61,6 +61,7 @@ class Client:
 def peers() -> Sequence[Client]:
     """Make the clients that we are compared with."""
     return [
+        Client("our stack without the bot", "benchmarks.looping.bare_client"),
         Client("pybit WebSocket", "benchmarks.looping.pybit_client", "socket"),
         Client("pybit HTTP", "benchmarks.looping.pybit_client", "http"),
         Client("ccxt WebSocket", "benchmarks.looping.ccxt_client", "socket"),

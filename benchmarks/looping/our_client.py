@@ -4,7 +4,6 @@ One bot answers fills, the other follows a rising market. The process is what Ra
 """
 
 import asyncio
-import sys
 from base64 import b64decode
 
 import msgspec
@@ -13,6 +12,7 @@ import uvloop
 from actors import wiring
 from actors.host import BotHost
 from actors.messages import HostReport, decode
+from benchmarks.looping.streams import standard_input
 from engine.grid.state import BotStatus
 from engine.ids import BotId
 from storage.bots import Bots, DesiredState
@@ -29,7 +29,7 @@ class Orders(msgspec.Struct, frozen=True):
 
 async def run() -> None:
     """Run the two bots; begin the tick bot again at each line; end with the input."""
-    reader = await _standard_input()
+    reader = await standard_input()
     plan = b64decode(msgspec.json.decode(await reader.readline(), type=Orders).plan)
     host = BotHost(plan, "order-loop")
     async with Database(wiring.decode_plan(plan).dsn, pool_size=1, name="order loop") as database:
@@ -56,12 +56,6 @@ async def _until(host: BotHost, wanted: dict[BotId, BotStatus]) -> None:
             if not report.opening and all(report.statuses.get(bot) == wanted[bot] for bot in wanted):
                 return
             await asyncio.sleep(0.01)
-
-
-async def _standard_input() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    return reader
 
 
 if __name__ == "__main__":

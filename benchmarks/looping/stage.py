@@ -7,6 +7,8 @@ measured lies between two stamps of this process (see `stamps`), so no two clock
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketTrade
 from adapters.exchanges.paper.limits import Limits
 from adapters.exchanges.paper.model import Account, Order, Status
@@ -23,6 +25,18 @@ LIMITS = Limits(spot_per_s=PLENTY, linear_per_s=PLENTY, query_per_s=PLENTY, ip_p
 MONEY = {"USDT": "10000000"}
 ORDER_LIMIT_S = 5.0
 DEPTH = 20
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """What a client did about a stimulus."""
+
+    cause: str
+    """The price, or the side and price of the fill."""
+    order: Decision
+    took_ns: int
+    """From the push to the arrival of the order."""
+    first_took_ns: int
+    """From the push to the arrival of the first request, which may be a cancel that makes room for the order."""
 
 
 class Seat:
@@ -86,26 +100,23 @@ class Stage:
 
     # ------------------------------------------------------------------ stimuli
 
-    async def fill(self, seat: Seat) -> tuple[int, str, Decision]:
-        """Fill the client's order of the fill loop; give the time to the next, what was filled, and that order."""
+    async def fill(self, seat: Seat) -> Reaction:
+        """Fill the client's order of the fill loop, and see the next one arrive."""
         resting = self._resting(seat)
         instrument = seat.linear.instrument
         size = resting.lots * seat.linear.size_per_lot
         cause = f"{'Buy' if resting.buy else 'Sell'} {plain(instrument.price_text(resting.ticks))}"
         arrived_ns, order = await self._order_after(seat, instrument, resting.ticks, size, not resting.buy)
-        return arrived_ns - self._stamps.execution_ns, cause, _decision(instrument, order)
+        return self._reaction(cause, instrument, order, arrived_ns, self._stamps.execution_ns)
 
-    async def tick(self, seat: Seat) -> tuple[int, str, Decision]:
-        """Raise the client's spot market by a level; give the time to its order, the price, and the order."""
+    async def tick(self, seat: Seat) -> Reaction:
+        """Raise the client's spot market by a level, and see its order arrive."""
         instrument = seat.spot.instrument
         ticks = instrument.ticks(str(BASE + STEP * seat.level))
         seat.level += 1
+        cause = plain(instrument.price_text(ticks))
         arrived_ns, order = await self._order_after(seat, instrument, ticks, SIZE_SCALE // 1_000, True)
-        return (
-            arrived_ns - self._stamps.trade_ns,
-            plain(instrument.price_text(ticks)),
-            _decision(instrument, order),
-        )
+        return self._reaction(cause, instrument, order, arrived_ns, self._stamps.trade_ns)
 
     def lower_spot(self, seat: Seat) -> None:
         """Bring the spot market back to where the tick grid begins."""
@@ -130,9 +141,20 @@ class Stage:
     ) -> tuple[int, Order]:
         arrival: asyncio.Future[tuple[int, Order]] = asyncio.get_running_loop().create_future()
         self._waiting = seat.account.uid, instrument.market, arrival
+        self._stamps.first_ns = 0
         self._print(instrument, ticks, size, buyer_is_taker)
         async with asyncio.timeout(ORDER_LIMIT_S):
             return await arrival
+
+    def _reaction(
+        self, cause: str, instrument: Instrument, order: Order, arrived_ns: int, pushed_ns: int
+    ) -> Reaction:
+        decision = Decision(
+            "Buy" if order.buy else "Sell",
+            plain(instrument.price_text(order.ticks)),
+            plain(instrument.quantity_text(order.lots)),
+        )
+        return Reaction(cause, decision, arrived_ns - pushed_ns, self._stamps.first_ns - pushed_ns)
 
     def _on_changes(self, account: Account, changes: Changes) -> None:
         """Hear of every command that the venue has carried out; the first new order ends the wait."""
@@ -173,11 +195,3 @@ class Stage:
 def symbol_of(number: int) -> str:
     """Name the markets of a seat."""
     return f"BTC{chr(ord('A') + number)}USDT"
-
-
-def _decision(instrument: Instrument, order: Order) -> Decision:
-    return Decision(
-        "Buy" if order.buy else "Sell",
-        plain(instrument.price_text(order.ticks)),
-        plain(instrument.quantity_text(order.lots)),
-    )

@@ -13,13 +13,13 @@ from benchmarks.order_loop import LOOPS, PACES, order_loop, show
 async def test_every_client_answers_prices_and_fills_with_the_same_orders(folder: Path) -> None:
     report = await order_loop(count=3, rounds=1, part_repeats=20, folder=folder)
     assert report.orders_that_differ == 0
-    assert report.orders_compared == 3 * len(LOOPS) * len(PACES) * 5
+    assert report.orders_compared == 3 * len(LOOPS) * len(PACES) * 6
     for loop in LOOPS:
         for pace in PACES:
             assert all(spread.count == 3 for spread in report.microseconds[loop][pace].values())
     console = Console(record=True, width=140)
     show(report, console)
-    assert "60 orders compared, 0 differ" in console.export_text()
+    assert "72 orders compared, 0 differ" in console.export_text()
 
 
 def test_a_spread_gives_median_and_tail_in_microseconds() -> None:
