@@ -14,6 +14,7 @@ import msgspec
 
 from actors import wiring
 from actors.clock import now_ms
+from actors.emergency import EmergencyList
 from actors.grid_bot import GridBot, restore
 from actors.messages import HostReport, encode
 from engine.errors import VenueError
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.2
 LEASE_PAUSE_S = 0.5
 POOL_SIZE = 4
+RELEASE_LIMIT_S = 2.0
 
 _ENDED_BY_ITSELF = {
     BotStatus.STOPPED: DesiredState.STOPPED_KEEPING,
@@ -53,7 +55,9 @@ class BotHost:
         self._database = Database(self._plan.dsn, pool_size=POOL_SIZE, name=f"trellis {name}")
         self._bots: dict[BotId, GridBot] = {}
         """Also those whose lease is over: they place nothing, but an emergency stop still reaches their orders."""
-        self._emergencies: set[BotId] = set()
+        self._stopped_at: dict[BotId, int] = {}
+        """Emergency stops said to us: the newest wish that the bot knew of then."""
+        self._emergencies = EmergencyList(self._plan.home)
         self._opening: dict[BotId, asyncio.Task[None]] = {}
         self._trading: dict[AccountId, asyncio.Task[TradingPort]] = {}
         self._markets: dict[str, MarketDataPort] = {}
@@ -96,9 +100,8 @@ class BotHost:
     async def emergency_stop(self, bot: str | None) -> dict[str, int]:
         """Cancel the orders of one bot or of all, also without the database; give what is left per bot."""
         chosen = [live for name, live in self._bots.items() if bot is None or name == bot]
-        # Kept until it has been carried out by whatever life of the bot comes next: the row may not say so yet.
-        self._emergencies |= {live.state.bot for live in chosen}
-        self._emergencies |= {name for name in self._opening if bot is None or name == bot}
+        # For whatever life of the bot comes next: its row may not say so yet.
+        self._stopped_at |= {live.state.bot: live.state.command_version for live in chosen}
         left = await asyncio.gather(*(live.emergency_stop() for live in chosen))
         return {live.state.bot: count for live, count in zip(chosen, left, strict=True)}
 
@@ -113,8 +116,7 @@ class BotHost:
 
     async def close(self) -> None:
         """Give every bot up and close every connection."""
-        for bot in [*self._opening, *self._bots]:
-            await self.release(bot)
+        await asyncio.gather(*(self.release(bot) for bot in {*self._opening, *self._bots}))
         if self._ticker is not None:
             self._ticker.cancel()
         for connecting in self._trading.values():
@@ -148,7 +150,9 @@ class BotHost:
             self._opening.pop(bot, None)
 
     async def _open(self, bot: BotId) -> None:
-        row = await Bots(self._database).get(bot)
+        bots = Bots(self._database)
+        await self._emergencies.record(bots)
+        row = await bots.get(bot)
         if row is None:
             raise LookupError(f"bot {bot} does not exist")
         trading, market = await self._ports(row.account)
@@ -185,10 +189,7 @@ class BotHost:
     def _wish(self, row: BotRow) -> tuple[DesiredState, int, str]:
         """Give what the owner wants, in the arguments of `GridBot.carry_out`."""
         desired = row.desired_state
-        if desired is DesiredState.EMERGENCY_STOPPED:
-            self._emergencies.discard(row.id)
-        elif row.id in self._emergencies:
-            # Said to us, but not written yet. A version of zero would be "carried out before".
+        if self._has_unwritten_emergency(row):
             return DesiredState.EMERGENCY_STOPPED, row.version + 1, "emergency stop"
         return desired, row.version, f"you wanted it {desired.replace('_', ' ')}"
 
@@ -205,6 +206,10 @@ class BotHost:
             connecting = asyncio.create_task(wiring.connected_trading_port(self._plan, row))
             self._trading[account] = connecting
         return await asyncio.shield(connecting), self._markets[venue]
+
+    def _has_unwritten_emergency(self, row: BotRow) -> bool:
+        """Tell whether an emergency stop was said to us, and nothing has been wished in writing since."""
+        return row.version <= self._stopped_at.get(row.id, -1)
 
     # ------------------------------------------------------------------ keeping bots
 
@@ -236,6 +241,8 @@ class BotHost:
             if row is None or ended is None or row.version > carried_out:
                 return True
             if row.desired_state is DesiredState.RUNNING:
+                if self._has_unwritten_emergency(row):
+                    ended = DesiredState.EMERGENCY_STOPPED
                 await bots.set_desired(state.bot, ended, "bot", version=row.version)
                 await self.look(state.bot)
         except (VenueError, StaleEpoch, VersionConflict) as error:
@@ -261,6 +268,7 @@ class BotHost:
     async def _close_bot(self, live: GridBot) -> None:
         await live.close()
         try:
-            await Leases(self._database).release(live.lease)
-        except VenueError:
+            async with asyncio.timeout(RELEASE_LIMIT_S):
+                await Leases(self._database).release(live.lease)
+        except (VenueError, TimeoutError):
             log.warning("host.lease_not_released bot=%s: it runs out by itself", live.state.bot)

@@ -146,7 +146,7 @@ class Supervisor:
                 await self._ask_hosts()
                 await self._venue_address()
                 # A stop that the database has not heard of yet comes before anything is started.
-                await self._emergencies.record_all(Bots(self._database))
+                await self._emergencies.record(Bots(self._database))
                 rows = await Bots(self._database).needing_a_process()
                 await self._place(rows)
                 await self._pass_on_wishes(rows)

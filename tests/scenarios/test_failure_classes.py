@@ -98,7 +98,7 @@ async def test_04_orphans_and_duplicates_after_crash(world: World) -> None:
     bot = await world.run()
     first, second = world.hosts[0], await world.host()
     believed, placed = live_names(world.live(bot).state), world.placed(bot)
-    await first.close()
+    await world.end(first)
     # What other programs and an unlucky earlier life may have left behind.
     foreign = _rest(world, "somebody-else", 58_000)
     orphan = _rest(world, link_id(bot, 77, 3, Side.BUY), 58_100)

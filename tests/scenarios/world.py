@@ -82,6 +82,11 @@ class World:
         self.hosts.append(host)
         return host
 
+    async def end(self, host: BotHost) -> None:
+        """End a host as an operator would."""
+        self.hosts.remove(host)
+        await host.close()
+
     async def create(
         self, direction: str = "spot", wanted: DesiredState = DesiredState.RUNNING, **more: Any
     ) -> BotId:
