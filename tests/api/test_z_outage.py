@@ -21,10 +21,15 @@ async def test_without_the_database_the_api_asks_to_try_again_and_the_emergency_
             answer = await api.get(path)
             assert (answer.status, answer.body["type"]) == (503, "urn:trellis:problem:unavailable")
             assert int(answer.headers["Retry-After"]) > 0
-        stopped = await api.post("/api/v1/emergency-stop")
-        assert stopped.status == 200
+        # The venue cancels hundreds of orders, and says meanwhile how many are left: saying it again is safe.
+        for _ in range(10):
+            stopped = await api.post("/api/v1/emergency-stop")
+            assert stopped.status == 200
+            assert bot in {item["bot"] for item in stopped.body["items"]}
+            if stopped.body["all_stopped"]:
+                break
+            await asyncio.sleep(1.0)
         assert stopped.body["all_stopped"], stopped.body
-        assert bot in {item["bot"] for item in stopped.body["items"]}
     finally:
         await api.postgres.start()
     ended = await until(api, bot, lambda it: it["desired"] == "emergency_stopped" and it["open_orders"] == 0)
