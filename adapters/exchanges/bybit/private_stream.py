@@ -30,7 +30,6 @@ from engine.ids import Instant
 log = logging.getLogger(__name__)
 
 _SUBSCRIBE = b'{"op":"subscribe","args":["order","execution"]}'
-_AUTH_TTL_MS = 10_000
 
 
 class PrivateStream(VenueSocket):
@@ -56,8 +55,7 @@ class PrivateStream(VenueSocket):
 
     async def greet(self, connection: Connection) -> None:
         """Authenticate, subscribe, and wait until the venue has confirmed both."""
-        args = self._signer.socket_args(self._clock.now_ms() + _AUTH_TTL_MS)
-        await connection.send_frame(f'{{"op":"auth","args":{args}}}'.encode(), aiohttp.WSMsgType.TEXT)
+        await connection.send_frame(self._signer.auth_command(self._clock.now_ms()), aiohttp.WSMsgType.TEXT)
         await self._confirmed(connection, "auth")
         await connection.send_frame(_SUBSCRIBE, aiohttp.WSMsgType.TEXT)
         await self._confirmed(connection, "subscribe")

@@ -5,6 +5,8 @@ import hmac
 
 from adapters.secrets.keys import ApiKey
 
+_AUTH_TTL_MS = 10_000
+
 
 class Signer:
     """Signs for one account. The key schedule is computed once; each signature copies it."""
@@ -33,6 +35,10 @@ class Signer:
             "X-BAPI-SIGN": self.sign(signed.encode()),
         }
 
+    def auth_command(self, now_ms: int) -> bytes:
+        """Give the `auth` command of a private or trade socket, to be sent at once."""
+        return f'{{"op":"auth","args":{self.socket_args(now_ms + _AUTH_TTL_MS)}}}'.encode()
+
     def socket_args(self, expires_ms: int) -> str:
-        """Give the arguments of a socket's `auth` request, as JSON."""
+        """Give the arguments of a socket's `auth` command, as JSON."""
         return f'["{self.key}",{expires_ms},"{self.sign(b"GET/realtime%d" % expires_ms)}"]'

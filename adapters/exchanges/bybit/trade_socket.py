@@ -22,7 +22,6 @@ from adapters.exchanges.bybit.wire import TradeReply, decode_trade_reply
 R = TypeVar("R")
 log = logging.getLogger(__name__)
 
-_AUTH_TTL_MS = 10_000
 _FORGET_S = 60.0
 
 
@@ -85,8 +84,7 @@ class TradeSocket(VenueSocket, Generic[R]):
 
     async def greet(self, connection: Connection) -> None:
         """Authenticate: once per line, so that orders need no signature of their own."""
-        args = self._signer.socket_args(self._clock.now_ms() + _AUTH_TTL_MS)
-        await connection.send_frame(f'{{"op":"auth","args":{args}}}'.encode(), aiohttp.WSMsgType.TEXT)
+        await connection.send_frame(self._signer.auth_command(self._clock.now_ms()), aiohttp.WSMsgType.TEXT)
         while (reply := decode_trade_reply(await expect_text(connection))).op != "auth":
             pass
         if reply.ret_code != 0:

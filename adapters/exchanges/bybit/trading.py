@@ -20,8 +20,9 @@ from adapters.exchanges.bybit.rest import RestClient
 from adapters.exchanges.bybit.signing import Signer
 from adapters.exchanges.bybit.socket import PING_S, STALE_S, VenueSocket
 from adapters.exchanges.bybit.trade_socket import TradeSocket
+from adapters.exchanges.look_ups import LookUps
 from adapters.exchanges.rate_limit import shared_limits
-from adapters.exchanges.routing import Route, Routes, local_now_ms
+from adapters.exchanges.routing import Route, Routes
 from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason, Retryable, VenueError
 from engine.ids import Instant, LinkId
@@ -33,7 +34,6 @@ from engine.trading.orders import (
     Execution,
     FundingCharged,
     LookUpOrder,
-    OrderAbsent,
     OrderReport,
     PlaceOrder,
 )
@@ -41,7 +41,6 @@ from engine.trading.orders import (
 log = logging.getLogger(__name__)
 
 _CLOCK_EVERY_S = 60.0
-_LOOK_UP_PAUSE_FIRST_S, _LOOK_UP_PAUSE_MAX_S = 0.2, 5.0
 
 
 class BybitTrading:
@@ -72,7 +71,7 @@ class BybitTrading:
         self._entry = OrderEntry(self._rest, self._clock, self._limits, self._background, self._rest.measure_clock)
         self._private: PrivateStream | None = None
         self._trade: TradeSocket[Request] | None = None
-        self._looking_up: set[LinkId] = set()
+        self._look_ups: LookUps[InstrumentCodec] = LookUps(self.find_order, self._background)
 
     def __repr__(self) -> str:
         return f"BybitTrading(rest={self._hosts.rest!r}, api_key=***)"
@@ -165,7 +164,7 @@ class BybitTrading:
         orders: list[PlaceOrder | CancelOrder] = []
         for effect in effects:
             if type(effect) is LookUpOrder:
-                self._look_up(route, effect.link_id)
+                self._look_ups.start(route, effect.link_id)
             else:
                 orders.append(effect)  # type: ignore[arg-type]
         if orders:
@@ -235,25 +234,3 @@ class BybitTrading:
                 await self._rest.measure_clock()
             except VenueError as error:
                 log.warning("bybit.clock_unknown error=%s", error)
-
-    def _look_up(self, route: Route[InstrumentCodec], link_id: LinkId) -> None:
-        if link_id not in self._looking_up:
-            self._looking_up.add(link_id)
-            self._background.start(self._look_up_until_known(route, link_id), f"look_up.{link_id}")
-
-    async def _look_up_until_known(self, route: Route[InstrumentCodec], link_id: LinkId) -> None:
-        pause_s = _LOOK_UP_PAUSE_FIRST_S
-        try:
-            while route.open:
-                try:
-                    report = await self.find_order(route.instrument, link_id)
-                except VenueError as error:
-                    log.warning("bybit.look_up_failed link_id=%s error=%s", link_id, error)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, _LOOK_UP_PAUSE_MAX_S)
-                else:
-                    self._looking_up.discard(link_id)
-                    await route.deliver(report or OrderAbsent(link_id), local_now_ms())
-                    return
-        finally:
-            self._looking_up.discard(link_id)

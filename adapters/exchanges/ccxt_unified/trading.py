@@ -15,6 +15,7 @@ from adapters.exchanges.ccxt_unified.client import CcxtClient
 from adapters.exchanges.ccxt_unified.convert import Listed
 from adapters.exchanges.ccxt_unified.profiles import PROFILES, to_venue_id
 from adapters.exchanges.ccxt_unified.streams import PrivateStreams
+from adapters.exchanges.look_ups import LookUps
 from adapters.exchanges.rate_limit import Bucket, shared_limits
 from adapters.exchanges.routing import Route, Routes, local_now_ms
 from adapters.secrets.keys import ApiKey
@@ -29,7 +30,6 @@ from engine.trading.orders import (
     Execution,
     FundingCharged,
     LookUpOrder,
-    OrderAbsent,
     OrderAccepted,
     OrderFact,
     OrderInDoubt,
@@ -47,7 +47,6 @@ _PLACING, _CANCELLING = 4, 2
 """Requests on their way at a time. Cancels have senders of their own: getting out must not wait for getting in."""
 _ATTEMPTS_MAX = 3
 _SENT_MAX = 10_000
-_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.2, 5.0
 
 Entry = tuple[Route[None], PlaceOrder | CancelOrder]
 
@@ -75,7 +74,7 @@ class CcxtTrading:
         self._cancels: asyncio.Queue[Entry] = asyncio.Queue(_QUEUE_MAX)
         self._connected = False
         self._sent_ms: dict[LinkId, int] = {}
-        self._looking_up: set[LinkId] = set()
+        self._look_ups: LookUps[None] = LookUps(self.find_order, self._background)
 
     def __repr__(self) -> str:
         return f"CcxtTrading({self._profile.exchange!r}, api_key=***)"
@@ -133,7 +132,7 @@ class CcxtTrading:
             if route is None or route.instrument.symbol != instrument.symbol:
                 raise ValueError(f"no bot is attached for {effect.link_id!r} on {instrument.symbol}")
             if isinstance(effect, LookUpOrder):
-                self._look_up(route, effect.link_id)
+                self._look_ups.start(route, effect.link_id)
                 continue
             queue = self._places if isinstance(effect, PlaceOrder) else self._cancels
             try:
@@ -253,28 +252,6 @@ class CcxtTrading:
 
     async def _tell(self, route: Route[None], fact: OrderFact) -> None:
         await route.deliver(fact, local_now_ms())
-
-    def _look_up(self, route: Route[None], link_id: LinkId) -> None:
-        if link_id not in self._looking_up:
-            self._looking_up.add(link_id)
-            self._background.start(self._look_up_until_known(route, link_id), f"look_up.{link_id}")
-
-    async def _look_up_until_known(self, route: Route[None], link_id: LinkId) -> None:
-        pause_s = _PAUSE_FIRST_S
-        try:
-            while route.open:
-                try:
-                    report = await self.find_order(route.instrument, link_id)
-                except VenueError as error:
-                    log.warning("ccxt.look_up_failed link_id=%s error=%s", link_id, error)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, _PAUSE_MAX_S)
-                else:
-                    self._looking_up.discard(link_id)
-                    await self._tell(route, report or OrderAbsent(link_id))
-                    return
-        finally:
-            self._looking_up.discard(link_id)
 
 
 def _refused(effect: PlaceOrder | CancelOrder, error: Rejected) -> OrderFact:
