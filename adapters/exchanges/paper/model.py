@@ -41,7 +41,7 @@ class TimeInForce(StrEnum):
     POST_ONLY = "PostOnly"
 
 
-class Order(msgspec.Struct, kw_only=True, tag="order", omit_defaults=True, eq=False):
+class Order(msgspec.Struct, kw_only=True, tag="order", omit_defaults=True, eq=False, gc=False):
     """One order of one account. `lots` counts base lots; `budget` replaces it for a market buy paid in quote."""
 
     order_id: str
@@ -85,7 +85,7 @@ class Order(msgspec.Struct, kw_only=True, tag="order", omit_defaults=True, eq=Fa
         return self.status in OPEN
 
 
-class Execution(msgspec.Struct, kw_only=True, tag="execution", omit_defaults=True, eq=False):
+class Execution(msgspec.Struct, kw_only=True, tag="execution", omit_defaults=True, eq=False, gc=False):
     """One fill, funding payment or liquidation. `ticks` and `lots` are zero where there is no price."""
 
     exec_id: str
@@ -117,7 +117,7 @@ class Execution(msgspec.Struct, kw_only=True, tag="execution", omit_defaults=Tru
     """What the account held of the settled coin afterwards, for the transaction log."""
 
 
-class ClosedPnl(msgspec.Struct, kw_only=True, tag="closed_pnl"):
+class ClosedPnl(msgspec.Struct, kw_only=True, tag="closed_pnl", gc=False):
     """What one order realised by closing (part of) a position."""
 
     order_id: str
@@ -259,9 +259,9 @@ class Account:
         else:
             self.retire(order)
 
-    def forgotten_links(self) -> dict[str, str]:
-        """Give the link ids whose orders' rows are gone."""
-        return {link: order_id for link, order_id in self.by_link.items() if order_id not in self.by_id}
+    def forgotten_links(self) -> list[tuple[str, str]]:
+        """Give the link ids whose orders' rows are gone, with the orders' ids."""
+        return [(link, order_id) for link, order_id in self.by_link.items() if order_id not in self.by_id]
 
     def retire(self, order: Order) -> None:
         """Move a final order to the history; the oldest beyond what is kept loses its row, not its link id."""

@@ -24,6 +24,8 @@ from .model import (
     Wallet,
 )
 
+LINKS_PER_RECORD = 1_000
+
 Listener = Callable[[Account, "Changes"], None]
 
 
@@ -140,7 +142,7 @@ class Records:
                 records.append(self.till)
             self._journal.append(records)
             if self._journal.is_overgrown:
-                self._journal.start(self.snapshot())
+                self._journal.compact(self.snapshot())
         self._till_changed = False
         for uid, each in changes.items():
             account = self.accounts[uid]
@@ -166,7 +168,7 @@ class Records:
                     orders[record.order_id] = record
                     self._seq = max(self._seq, record.seq)
                 case Execution():
-                    self.accounts[record.uid].executions.append(record)
+                    self._restore_execution(record)
                     self._seq = max(self._seq, record.seq)
                 case ClosedPnl():
                     self.accounts[record.uid].closed[record.order_id] = record
@@ -189,13 +191,22 @@ class Records:
         account.wallet = wallet
         self.by_key[wallet.key] = account
 
+    def _restore_execution(self, execution: Execution) -> None:
+        executions = self.accounts[execution.uid].executions
+        # One that happened during a snapshot stands in it, and among the lines that were appended meanwhile.
+        if not executions or execution.seq > executions[-1].seq:
+            executions.append(execution)
+
     def snapshot(self) -> Iterable[Record]:
-        """List every record worth keeping, in an order that `restore` accepts."""
+        """List every record worth keeping, in an order that `restore` accepts; they may change between two."""
         yield self.till
-        for account in self.accounts.values():
+        for account in tuple(self.accounts.values()):
+            # Links and rows of the same moment: no order may leave the rows after the links were listed.
+            links, orders = account.forgotten_links(), tuple(account.by_id.values())
             yield account.wallet
-            yield UsedLinks(uid=account.uid, orders=account.forgotten_links())
-            yield from account.positions.values()
-            yield from account.by_id.values()
-            yield from account.executions
-            yield from account.closed.values()
+            for start in range(0, len(links), LINKS_PER_RECORD):
+                yield UsedLinks(uid=account.uid, orders=dict(links[start : start + LINKS_PER_RECORD]))
+            yield from tuple(account.positions.values())
+            yield from orders
+            yield from tuple(account.executions)
+            yield from tuple(account.closed.values())

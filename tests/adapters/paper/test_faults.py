@@ -270,6 +270,38 @@ def test_a_journal_that_has_grown_is_compacted_and_forgets_no_link_id(
     again.close()
 
 
+def test_while_a_snapshot_is_written_trading_goes_on_and_each_moment_can_be_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.exchanges.paper.journal.GROWTH_BYTES", 20_000)
+    monkeypatch.setattr("adapters.exchanges.paper.journal.RECORDS_PER_SLICE", 3)
+    monkeypatch.setattr("adapters.exchanges.paper.records.LINKS_PER_RECORD", 2)
+    monkeypatch.setattr("adapters.exchanges.paper.model.HISTORY_KEPT", 60)
+    venue = Venue(LISTED, tmp_path / "venue")
+    open_markets(venue)
+    traders = [Trader(venue), Trader(venue)]
+    file = tmp_path / "venue" / FILE_NAME
+    snapshots = moments = 0
+    inode = file.stat().st_ino
+    for number in range(120):
+        trader = traders[number % 2]
+        trader.buy(SPOT, "0.001", "60100", order_link_id=f"link{number}")
+        trader.buy(LINEAR, "0.001") if number % 3 else trader.sell(SPOT, "0.001", "61000")
+        if file.stat().st_ino != inode:
+            inode, snapshots = file.stat().st_ino, snapshots + 1
+        if number % 5 == 0:
+            (tmp_path / "copy").mkdir(exist_ok=True)
+            (tmp_path / "copy" / FILE_NAME).write_bytes(file.read_bytes())
+            again = Venue(LISTED, tmp_path / "copy")
+            assert _picture(again) == _picture(venue)
+            again.close()
+            moments += (tmp_path / "venue" / FILE_NAME).with_suffix(".new").exists()
+    assert snapshots >= 2
+    assert moments >= 2
+    venue.close()
+    assert not file.with_suffix(".new").exists()
+
+
 def test_a_journal_about_what_is_not_listed_is_refused(tmp_path: Path) -> None:
     venue = Venue(LISTED, tmp_path)
     open_markets(venue)
@@ -300,14 +332,16 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path:
                         await _remote_trade(client, "60000")
 
             placing = asyncio.create_task(place_without_end())
-            await asyncio.sleep(1.0)
+            # By number, not by time: a fast machine would reach the 500 open orders that the venue allows.
+            while len(acknowledged) < 300 and not placing.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
             process.send_signal(signal.SIGKILL)
             await process.wait()
             with pytest.raises(aiohttp.ClientError):
                 await placing
         async with _process(tmp_path) as (process, address):
             client = SignedClient(session, address, client.key, "s")
-            assert len(acknowledged) > 20
+            assert len(acknowledged) >= 300
             known: dict[str, str] = {}
             for listing in ("realtime", "history"):
                 cursor = ""
