@@ -77,7 +77,20 @@ def _recordings(named: Sequence[str], instruments: Sequence[Instrument]) -> dict
     return recordings
 
 
-def _options() -> argparse.Namespace:
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is neither a positive number nor max")
+    return speed
+
+
+def command_line() -> argparse.Namespace:
+    """Read the options, or say what is wrong with them."""
     parser = argparse.ArgumentParser(prog="python -m adapters.exchanges.paper", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
@@ -87,7 +100,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--symbols", nargs="*", help="which of the catalogue to list, in both markets")
     parser.add_argument("--feed", choices=("auto", "live", "model", "replay", "none"), default="auto")
     parser.add_argument("--recording", nargs="*", default=[], metavar="MARKET:SYMBOL=FILE")
-    parser.add_argument("--speed", type=float, default=1.0, help="market seconds per second, of replay and model")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        help="market seconds per second of replay and model; max: as fast as it goes",
+    )
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     parser.add_argument("--answer-delay-s", type=float, default=ANSWER_DELAY_S)
     parser.add_argument("--no-limits", action="store_true", help="no rate limits: for benchmarks")
@@ -95,4 +113,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(_options()))
+    uvloop.run(serve(command_line()))

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from aiohttp import web
 
 from engine.trading.instrument import Market
 
@@ -44,7 +43,7 @@ class PrivateStream:
     """Serves `/v5/private`. `answer_delay_s` holds answers back for clients that listen too late (pybit)."""
 
     def __init__(self, venue: Venue, rows: Rows, keys: KeyRing, answer_delay_s: float) -> None:
-        self.door = SessionDoor()
+        self.door = SessionDoor("/v5/private", self._on_text, self._on_end)
         self._venue = venue
         self._rows = rows
         self._keys = keys
@@ -55,23 +54,16 @@ class PrivateStream:
         """Seconds of disconnect protection that an account asked for, by market."""
         venue.records.listeners.append(self._publish)
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route of the private socket."""
-        return [web.get("/v5/private", self._connect)]
-
     def write_position(self, account: Account, position: Position) -> Row:
         """Write a position as the stream does."""
         return self._rows.position(account, position)
 
-    async def _connect(self, request: web.Request) -> web.WebSocketResponse:
-        return await self.door.serve(request, self._on_text, self._on_end)
-
     # ------------------------------------------------------------------ what a client says
 
-    def _on_text(self, session: Session, text: str) -> None:
+    async def _on_text(self, session: Session, text: str) -> None:
         try:
             command = _decode(text)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except msgspec.DecodeError:
             self._answer(session, _Command(), "error:invalid message")
             return
         match command.op:

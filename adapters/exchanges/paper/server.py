@@ -5,24 +5,21 @@ It assembles and owns life and death; what is decided is decided in `venue` and 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 from aiohttp import web
 
-from engine.trading.instrument import FeeRates, Instrument, Market
+from engine.trading.instrument import Instrument
 
 from .admin import Admin
 from .catalogue import LISTINGS, Listing
-from .events import MarketEvent
 from .faults import Faults
 from .feeds.base import Feed
 from .limits import Limits, RateLimiter
 from .market import MarketState
-from .model import Account
 from .operations import OrderOperations
 from .private_rest import PrivateRest, ip_guard, no_such_path
 from .private_stream import PrivateStream
@@ -77,6 +74,9 @@ class PaperVenue:
         answer_delay_s: float = ANSWER_DELAY_S,
     ) -> None:
         self.core = Venue(listings, state_dir)
+        self.create_account = self.core.create_account
+        self.on_market = self.core.on_market
+        """Take in a market event, as a feed does."""
         self.feeds = tuple(feeds)
         self.core.board.feed_name = "; ".join(feed.name for feed in self.feeds)
         self.limiter = RateLimiter(limits or Limits())
@@ -86,6 +86,11 @@ class PaperVenue:
         self.public_stream = PublicStream(self.core.board, self.core.now_ms)
         self.private_stream = PrivateStream(self.core, rows, keys, answer_delay_s)
         self.trade_stream = TradeStream(self.core, operations, keys, answer_delay_s)
+        self._doors = {
+            "public": self.public_stream.doors,
+            "private": [self.private_stream.door],
+            "trade": [self.trade_stream.door],
+        }
         rest = PrivateRest(
             self.core,
             operations,
@@ -99,9 +104,7 @@ class PaperVenue:
         self.core.liquidation_listeners.append(self.public_stream.publish_liquidation)
         self._routes = [
             *market_routes(self.core.board, self.core.now_ms),
-            *self.public_stream.routes(),
-            *self.private_stream.routes(),
-            *self.trade_stream.routes(),
+            *(door.route for doors in self._doors.values() for door in doors),
             *rest.routes(),
             *admin.routes(),
             web.route("*", "/{path:.*}", no_such_path),
@@ -124,24 +127,9 @@ class PaperVenue:
             raise RuntimeError("the venue has not been started")
         return self._address
 
-    def on_market(self, instrument: Instrument, event: MarketEvent) -> None:
-        """Take in a market event, as a feed does."""
-        self.core.on_market(instrument, event)
-
     def market(self, instrument: Instrument) -> MarketState:
         """Give the state of a market."""
         return self.core.board.of(instrument)
-
-    def create_account(
-        self,
-        key: str,
-        secret: str,
-        balances: Mapping[str, str | Decimal] | None = None,
-        fees: Mapping[Market, FeeRates] | None = None,
-        name: str = "",
-    ) -> Account:
-        """Open an account."""
-        return self.core.create_account(key, secret, balances, fees, name)
 
     # ------------------------------------------------------------------ life
 
@@ -192,12 +180,8 @@ class PaperVenue:
 
     def drop_sockets(self, which: str = "all") -> int:
         """Fault: cut the `public`, `private` or `trade` sockets, or `all`; tell how many."""
-        doors = {
-            "public": self.public_stream.drop_clients,
-            "private": self.private_stream.door.drop_clients,
-            "trade": self.trade_stream.door.drop_clients,
-        }
-        return sum(drop() for name, drop in doors.items() if which in (name, "all"))
+        chosen = [door for name, doors in self._doors.items() if which in (name, "all") for door in doors]
+        return sum(door.drop_clients() for door in chosen)
 
     async def _seed(self, feed: Feed) -> None:
         for listing in self.core.listings.values():
@@ -234,9 +218,9 @@ class PaperVenue:
             await site.stop()
         await asyncio.sleep(0.01)
         if politely:
-            await asyncio.gather(self.private_stream.door.close(), self.trade_stream.door.close())
+            await asyncio.gather(*(door.close() for doors in self._doors.values() for door in doors))
         self.drop_sockets("all")
-        await self.public_stream.close()
+        self.public_stream.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await runner.cleanup()

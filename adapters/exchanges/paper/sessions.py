@@ -1,4 +1,4 @@
-"""One client's socket behind the private and the trade doors: its queue, its account, its answers in time.
+"""The venue's WebSockets, whatever is said on them: one door per path, one session per client.
 
 `send` never waits; a reader that falls too far behind is cut off, and will find out what it missed by asking.
 """
@@ -16,7 +16,9 @@ from .codes import Code, Refused
 from .model import Account
 from .signing import Signer
 
-QUEUE_MESSAGES = 4096
+QUEUE_MESSAGES = 4_096
+"""A client that is this many messages behind is cut off."""
+
 IDLE_S = 600
 """A client that sends nothing (no ping either) for this long is closed, as the venue does."""
 
@@ -24,7 +26,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class Session:
-    """A connection."""
+    """One connection: its queue, its account once it has signed in, its topics."""
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.BaseTransport | None) -> None:
         self.account: Account | None = None
@@ -52,7 +54,10 @@ class Session:
             asyncio.get_running_loop().call_later(delay_s, self.send, message)
 
     def cut_off(self) -> None:
-        """Drop the connection without a closing handshake, as a failing network does."""
+        """Drop the connection without a closing handshake, as a failing network does.
+
+        A polite close would wait behind the very queue that is stuck.
+        """
         self._queue.clear()
         if isinstance(self._transport, asyncio.Transport):
             self._transport.abort()
@@ -74,32 +79,35 @@ class Session:
 
 
 class SessionDoor:
-    """A WebSocket endpoint: serves each connection with `on_text` until it ends."""
+    """A WebSocket endpoint: gives each text message of each connection to `on_text`, one after the other."""
 
-    def __init__(self) -> None:
-        self.sessions: set[Session] = set()
-
-    async def serve(
+    def __init__(
         self,
-        request: web.Request,
-        on_text: Callable[[Session, str], None],
+        path: str,
+        on_text: Callable[[Session, str], Awaitable[None]],
         on_end: Callable[[Session], None] | None = None,
-    ) -> web.WebSocketResponse:
-        """Take a connection in and hand over each text message until it ends."""
+    ) -> None:
+        self.sessions: set[Session] = set()
+        self.route = web.get(path, self._connect)
+        self._on_text = on_text
+        self._on_end = on_end
+
+    async def _connect(self, request: web.Request) -> web.WebSocketResponse:
+        # Deflating every message would cost more than the loopback saves.
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
         session = Session(socket, request.transport)
         self.sessions.add(session)
         sender = asyncio.create_task(session.deliver())
         try:
-            await _read(socket, lambda text: on_text(session, text))
+            await self._read(session, socket)
         finally:
             self.sessions.discard(session)
             sender.cancel()
             with suppress(asyncio.CancelledError):
                 await sender
-            if on_end is not None:
-                on_end(session)
+            if self._on_end is not None:
+                self._on_end(session)
         return socket
 
     def drop_clients(self) -> int:
@@ -111,21 +119,19 @@ class SessionDoor:
 
     async def close(self) -> None:
         """Close every connection."""
-        closing: list[Awaitable[None]] = [session.close() for session in tuple(self.sessions)]
-        await asyncio.gather(*closing)
+        await asyncio.gather(*(session.close() for session in tuple(self.sessions)))
 
-
-async def _read(socket: web.WebSocketResponse, on_text: Callable[[str], None]) -> None:
-    while True:
-        try:
-            message = await socket.receive(timeout=IDLE_S)
-        except TimeoutError:
-            await socket.close()
-            return
-        if message.type is WSMsgType.TEXT:
-            on_text(message.data)
-        elif message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-            return
+    async def _read(self, session: Session, socket: web.WebSocketResponse) -> None:
+        while True:
+            try:
+                message = await socket.receive(timeout=IDLE_S)
+            except TimeoutError:
+                await socket.close()
+                return
+            if message.type is WSMsgType.TEXT:
+                await self._on_text(session, message.data)
+            elif message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
 
 
 class KeyRing:

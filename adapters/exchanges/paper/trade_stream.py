@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from aiohttp import web
 
 from .codes import Code, Refused
 from .faults import FaultKind
@@ -48,23 +47,16 @@ class TradeStream:
     """Serves `/v5/trade`."""
 
     def __init__(self, venue: Venue, operations: OrderOperations, keys: KeyRing, answer_delay_s: float) -> None:
-        self.door = SessionDoor()
+        self.door = SessionDoor("/v5/trade", self._on_text)
         self._venue = venue
         self._operations = operations
         self._keys = keys
         self._delay_s = answer_delay_s
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the route of the trade socket."""
-        return [web.get("/v5/trade", self._connect)]
-
-    async def _connect(self, request: web.Request) -> web.WebSocketResponse:
-        return await self.door.serve(request, self._on_text)
-
-    def _on_text(self, session: Session, text: str) -> None:
+    async def _on_text(self, session: Session, text: str) -> None:
         try:
             command = _decode(text)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except msgspec.DecodeError as error:
             self._answer(session, _Command(), Answer(Code.PARAMETER, f"params error: {error}"))
             return
         match command.op:

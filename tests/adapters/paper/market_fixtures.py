@@ -59,6 +59,11 @@ class MarketVenue:
         """Give the WebSocket address."""
         return self.paper.address.ws
 
+    @property
+    def listeners(self) -> int:
+        """Count the clients on the public sockets."""
+        return sum(len(door.sessions) for door in self.stream.doors)
+
     def on_market(self, instrument: Instrument, event: MarketEvent) -> None:
         """Hand an event to the venue."""
         self.paper.on_market(instrument, event)

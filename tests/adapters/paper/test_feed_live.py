@@ -91,8 +91,8 @@ async def test_after_a_cut_the_mirror_comes_back_with_a_fresh_snapshot(venue: Ma
     async with _mirroring(venue) as mirror:
         for _ in range(3):
             before = mirror.snapshots()
-            await eventually(lambda: len(venue.stream._clients) == 2)
-            assert venue.stream.drop_clients() == 2
+            await eventually(lambda: venue.listeners == 2)
+            assert venue.paper.drop_sockets("public") == 2
             # What happens while nobody listens is in the next snapshot.
             venue.book(BTC_SPOT, [(6_183_762, 77 * SIZE_SCALE)], [])
             await eventually(lambda before=before: mirror.snapshots() >= before + 2)  # type: ignore[misc]
@@ -164,7 +164,7 @@ async def test_a_recording_session_writes_what_the_stream_said(venue: MarketVenu
     session = asyncio.create_task(
         record(BOTH, tmp_path, now_ms, single_host(venue.http), "a venue", 1.6, progress.append)
     )
-    await eventually(lambda: len(venue.stream._clients) == 2)
+    await eventually(lambda: venue.listeners == 2)
     await asyncio.sleep(0.1)
     await venue.stir(BTC_SPOT, 6_183_763, turns=60, every_s=0.005)
     counts = await session
@@ -180,7 +180,7 @@ async def test_a_recording_session_writes_what_the_stream_said(venue: MarketVenu
 
 async def test_a_cancelled_session_leaves_whole_files(venue: MarketVenue, tmp_path: Path) -> None:
     session = asyncio.create_task(record([BTC_SPOT], tmp_path, now_ms, single_host(venue.http), "a venue"))
-    await eventually(lambda: len(venue.stream._clients) == 1)
+    await eventually(lambda: venue.listeners == 1)
     await asyncio.sleep(0.1)
     venue.trade(BTC_SPOT, 6_183_000)
     await asyncio.sleep(0.1)

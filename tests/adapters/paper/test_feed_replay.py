@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from adapters.exchanges.paper.__main__ import command_line
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketEvent, MarketTrade
 from adapters.exchanges.paper.feeds.candle_csv import ending_at, load_candles
 from adapters.exchanges.paper.feeds.files import load_recording
@@ -177,6 +178,24 @@ async def test_as_fast_as_it_goes_lets_others_run() -> None:
 
 
 @needs_recordings
+@pytest.mark.parametrize(("text", "speed"), [("2.5", 2.5), ("max", None)])
+def test_the_command_line_names_a_speed_or_none_at_all(
+    monkeypatch: pytest.MonkeyPatch, text: str, speed: float | None
+) -> None:
+    monkeypatch.setattr("sys.argv", ["paper", "--feed", "replay", "--speed", text])
+    assert command_line().speed == speed
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
+def test_a_speed_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["paper", "--feed", "replay", "--speed", text])
+    with pytest.raises(SystemExit):
+        command_line()
+    assert f"{text} is neither a positive number nor max" in capsys.readouterr().err
+
+
 async def test_the_past_of_a_replay_is_a_week_of_the_same_loop() -> None:
     feed = ReplayFeed({BTC_SPOT: _recorded(BTC_SPOT)}, speed=10)
     assert feed.name == "replay: spot_btcusdt_20240808 at 10x"

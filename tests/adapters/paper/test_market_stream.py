@@ -12,7 +12,7 @@ import ccxt.pro
 import pytest
 import pytest_asyncio
 
-from adapters.exchanges.paper import public_stream
+from adapters.exchanges.paper import public_stream, sessions
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketTrade
 from engine.trading.instrument import Instrument
 from engine.trading.orders import Side
@@ -339,7 +339,7 @@ async def test_the_answer_comes_before_the_snapshot_and_not_at_once(venue: Marke
 async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(
     venue: MarketVenue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(public_stream, "QUEUE_MESSAGES", 50)
+    monkeypatch.setattr(sessions, "QUEUE_MESSAGES", 50)
     async with _line(venue) as reader, _line(venue) as sleeper:
         for line in (reader, sleeper):
             await line.subscribe("publicTrade.BTCUSDT")
@@ -347,7 +347,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(
         transport.pause_reading()
         heard = 0
         async with asyncio.timeout(30):
-            while len(venue.stream._clients) == 2:
+            while venue.listeners == 2:
                 for step in range(1_000):
                     venue.trade(BTC_SPOT, 6_183_763 + step)
                 heard += len((await reader.next())["data"])
@@ -361,9 +361,9 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(
 async def test_cut_clients_leave_no_channel_behind(venue: MarketVenue) -> None:
     async with _line(venue) as line:
         await line.subscribe("publicTrade.BTCUSDT", "orderbook.50.BTCUSDT")
-        assert venue.stream.drop_clients() == 1
+        assert venue.paper.drop_sockets("public") == 1
         with suppress(TypeError, aiohttp.ClientError):
             while True:
                 await line.next()
-        await eventually(lambda: not any(venue.stream._channels.values()) and not venue.stream._clients)
+        await eventually(lambda: not any(venue.stream._channels.values()) and not venue.listeners)
     venue.on_market(BTC_SPOT, BookChange(now_ms(), False, ((6_183_000, 1),), ()))
