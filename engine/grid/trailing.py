@@ -38,11 +38,16 @@ def down_ticks(state: GridState) -> int:
 
 
 def consider(state: GridState, now: Instant, out: list[GridEffect]) -> None:
-    """Begin a shift if the market has left the range by a level and the outermost order has been filled."""
+    """Begin a shift if the market has left the range by a level and all orders on its way there have been filled.
+
+    The cell at the other end is the one that moves, and it must want what it will want there: a level that still
+    has to sell, although the price is above it, sells first.
+    """
     while state.status is BotStatus.RUNNING and not state.shift and not state.syncing:
-        if state.last_ticks >= up_ticks(state) and state.cells[-1].side is Side.BUY:
+        lowest, highest = state.cells[0].side, state.cells[-1].side
+        if state.last_ticks >= up_ticks(state) and lowest is highest is Side.BUY:
             direction = 1
-        elif 0 < state.last_ticks <= down_ticks(state) and state.cells[0].side is Side.SELL:
+        elif 0 < state.last_ticks <= down_ticks(state) and lowest is highest is Side.SELL:
             direction = -1
         else:
             return

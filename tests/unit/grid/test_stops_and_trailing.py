@@ -210,6 +210,25 @@ def test_a_shift_is_given_up_when_the_order_that_should_move_was_filled_first() 
     assert desk.state.cells[0].index == 0
 
 
+@pytest.mark.timeout(20)
+def test_a_range_waits_for_its_lowest_level_while_that_holds_coins_which_it_cannot_offer_yet() -> None:
+    # Found by the soak: the market ran through all levels while the lowest one could not place its sell, and the
+    # machine began the same shift again and again, for ever.
+    desk = Desk(grid_config(direction=Direction.LONG, trailing_up_limit=Decimal(130)))
+    desk.run(1_003)
+    for ticks in range(1_020, 1_120, 20):
+        desk.fill(desk.at(ticks))
+    lowest = desk.state.cells[0]
+    desk.fill(desk.at(900))
+    assert (lowest.side, lowest.slot.is_empty) == (Side.SELL, True), "our own buy still rests at its price"
+    desk.tell(PriceMoved(1_120))
+    assert (desk.state.shift, desk.state.cells[0]) == (0, lowest)
+    desk.fill(desk.at(920))
+    desk.fill(desk.at(920))
+    desk.cancel_all(desk.tell(PriceMoved(1_120)))
+    assert desk.state.cells[-1] is lowest
+
+
 def test_a_window_of_live_orders_is_kept_while_the_range_moves() -> None:
     config = grid_config(direction=Direction.LONG, trailing_up_limit=Decimal(130), live_orders=4)
     for price in (1_010, 1_060, 1_119, 1_120, 1_200, 1_260):
