@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -35,6 +36,9 @@ SAY_AGAIN_MS = 3_000
 ANSWER_LIMIT_S = 5.0
 SILENT_MAX_S = 30.0
 """A host that has not answered for so long is killed: its bots' leases ran out long ago."""
+
+START_MAX_S = 120.0
+"""A new process may take its time on a busy machine before it answers for the first time."""
 
 HOST_PREFIX = "bot-host-"
 
@@ -65,15 +69,22 @@ class Supervisor:
         self._looked_ms = 0
         self._problem = "has not looked yet"
         self._venue: Any = None
+        self._is_open = False
+        # Ray makes such actors on their own loop: one that was killed begins again by itself.
+        with suppress(RuntimeError):
+            asyncio.get_running_loop().call_soon(self._begin_once)
 
     # ------------------------------------------------------------------ what the desk asks
 
     async def begin(self) -> None:
         """Adopt the hosts that run already, and start looking. Twice is harmless."""
+        self._begin_once()
+
+    def _begin_once(self) -> None:
         if self._loop is not None:
             return
         wiring.set_up_logging(self._plan.home, self._plan.log_level)
-        await self._database.open()
+        # Before the database is asked: an emergency stop must reach the hosts without it.
         for entry in ray.util.list_named_actors(all_namespaces=True):
             if entry["name"].startswith(HOST_PREFIX) and entry["namespace"] == wiring.NAMESPACE:
                 self._add(entry["name"], ray.get_actor(entry["name"], namespace=wiring.NAMESPACE))
@@ -144,6 +155,9 @@ class Supervisor:
         async with self._looking:
             try:
                 await self._ask_hosts()
+                if not self._is_open:
+                    await self._database.open()
+                    self._is_open = True
                 await self._venue_address()
                 # A stop that the database has not heard of yet comes before anything is started.
                 await self._emergencies.record(Bots(self._database))
@@ -185,7 +199,7 @@ class Supervisor:
         except (TimeoutError, RayError) as error:
             silent_s = (now_ms() - host.answered_ms) / 1_000
             log.warning("supervisor.host_silent host=%s for_s=%.0f error=%s", host.name, silent_s, error)
-            if silent_s > SILENT_MAX_S:
+            if silent_s > (SILENT_MAX_S if host.report is not None else START_MAX_S):
                 ray.kill(host.actor)
                 del self._hosts[host.name]
 
