@@ -67,6 +67,8 @@ class BotView(msgspec.Struct, frozen=True):
     profit: ProfitReport | None
     levels: list[LevelView]
     live: bool
+    journal_lag: int | None
+    """Messages that the bot's process has taken in and not written yet; None where it did not answer."""
     as_of_ms: Instant
     created_ms: Instant
 
@@ -241,6 +243,7 @@ class BotDesk:
             profit=profit,
             levels=levels,
             live=snapshot is not None,
+            journal_lag=snapshot.journal_lag if snapshot is not None else None,
             as_of_ms=as_of_ms,
             created_ms=row.created_at_ms,
         )

@@ -103,7 +103,7 @@ def bot_head(bot: dict[str, Any]) -> RenderableType:
         f"   wanted: {bot['desired']}   price {plain(bot['price'])}   {bot['open_orders']} open orders",
         f"[dim]Prices: {escape(bot['feed'])}. As of {clock(bot['as_of_ms'])}.[/]",
     ]
-    if not bot["live"]:
+    if _is_silent(bot):
         lines.append("[yellow]Its process does not answer: this is what was last written.[/]")
     return Group(*lines)
 
@@ -282,7 +282,16 @@ def _table(*columns: str) -> Table:
 
 def _status(bot: dict[str, Any]) -> str:
     colour = _STATUS_COLOURS.get(bot["status"], "cyan")
-    return f"[{colour}]{bot['status']}[/]{'' if bot['live'] else ' (not answering)'}"
+    return f"[{colour}]{bot['status']}[/]{' (not answering)' if _is_silent(bot) else _start_words(bot)}"
+
+
+def _is_silent(bot: dict[str, Any]) -> bool:
+    """Tell whether a process should answer for the bot and does not. Before the start and after the end none does."""
+    return not bot["live"] and bot["status"] not in ("new", "stopped")
+
+
+def _start_words(bot: dict[str, Any]) -> str:
+    return " (starting)" if bot["status"] == "new" and bot["desired"] == "running" else ""
 
 
 def _side(side: str | None) -> str:
