@@ -21,7 +21,7 @@ from engine.grid.messages import (
     Stop,
     TripClosed,
 )
-from engine.grid.orders import parse_link_id
+from engine.grid.orders import OrderName, link_id, parse_link_id
 from engine.grid.resync import named_slots
 from engine.grid.slots import name_of
 from engine.grid.state import GridState, OrderPhase
@@ -40,6 +40,7 @@ from engine.trading.orders import (
     OrderReport,
     OrderStatus,
     PlaceOrder,
+    Side,
 )
 from storage.actions import ActionRow
 from storage.executions import ExecutionRow, FundingRow, RoundTripRow
@@ -66,6 +67,9 @@ class Projection:
         self._instrument: Instrument = state.instrument
         self._live: dict[LinkId, OrderRow] = {}
         self._ended: dict[LinkId, None] = {}
+        self._bot = state.bot
+        self._places: dict[int | str, OrderName] = {}
+        """The newest order of each place."""
         for slot, level in named_slots(state):
             if slot.is_empty:
                 continue
@@ -73,7 +77,7 @@ class Projection:
             place = PlaceOrder(name_of(state, slot, level), slot.side, kind, slot.ticks, slot.lots)
             row = self._placed(place, slot.sent_ms, 0)
             filled = self._instrument.quantity(slot.filled)
-            self._live[row.link_id] = msgspec.structs.replace(row, status=slot.phase.value, filled=filled)
+            self._keep(Rows(), msgspec.structs.replace(row, status=slot.phase.value, filled=filled))
 
     def add(self, rows: Rows, seq: int, at_ms: Instant, message: GridMessage, effects: list[GridEffect]) -> None:
         """Add what one message and its effects mean."""
@@ -218,8 +222,27 @@ class Projection:
         self._keep(rows, msgspec.structs.replace(row, status=status, venue_id=fact.venue_id))
 
     def _keep(self, rows: Rows, row: OrderRow) -> None:
+        if row.link_id not in self._live:
+            self._supersede(rows, row)
         self._live[row.link_id] = row
         rows.orders[row.link_id] = row
+
+    def _supersede(self, rows: Rows, row: OrderRow) -> None:
+        """End the row of the order before this one in its place: a place has one order, so a later one ends it.
+
+        Usually that end was heard of and written. What a lost life of the bot heard, nobody wrote.
+        """
+        name = parse_link_id(row.link_id)
+        if name is None:
+            return
+        before = self._places.get(_place(name))
+        if before is not None and before.generation > name.generation:
+            return
+        self._places[_place(name)] = name
+        if before is not None:
+            link = link_id(self._bot, before.level, before.generation, before.side)
+            reason = f"{row.link_id} followed it"
+            self._end(rows, link, row.seq, row.updated_at_ms, status="superseded", reason=reason)
 
     def _update(self, rows: Rows, link: LinkId, seq: int, at_ms: Instant, **changes: Any) -> None:
         known = self._live.get(link)
@@ -281,6 +304,13 @@ def metric_row(state: GridState, mark_ticks: int, now: Instant) -> MetricRow:
 
 def _amount(units: int) -> Decimal:
     return Decimal(units).scaleb(-AMOUNT_DECIMALS)
+
+
+def _place(name: OrderName) -> int | str:
+    """Name the place of an order: an interval buys at its lower level and sells at its upper one."""
+    if isinstance(name.level, int) and name.side is Side.SELL:
+        return name.level - 1
+    return name.level
 
 
 def _level(link: LinkId) -> int | None:
