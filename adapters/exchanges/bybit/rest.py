@@ -27,6 +27,7 @@ from adapters.exchanges.bybit.errors import (
 from adapters.exchanges.bybit.signing import Signer
 from adapters.exchanges.bybit.wire import Page, Reply, ServerTime, decode_reply
 from adapters.exchanges.rate_limit import AccountLimits, Bucket
+from adapters.exchanges.sockets import connector
 from engine.errors import OutcomeUnknown, Rejected, RejectReason, Retryable
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class RestClient:
     def http(self) -> aiohttp.ClientSession:
         """Give the connection pool, opened on first use; the sockets share it."""
         if self._http is None or self._http.closed:
-            self._http = aiohttp.ClientSession(timeout=self._timeout, trust_env=True)
+            self._http = aiohttp.ClientSession(connector=connector(), timeout=self._timeout, trust_env=True)
         return self._http
 
     async def close(self) -> None:

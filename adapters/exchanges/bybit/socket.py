@@ -85,6 +85,9 @@ class VenueSocket(ABC):
                 log.error("socket.refused name=%s reason=%s", self.name, error)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("socket.failed name=%s error=%s", self.name, type(error).__name__)
+            except Exception:
+                # A mistake, here or in a library. It costs the line, never the will to come back.
+                log.exception("socket.broke name=%s", self.name)
             self.tried.set()
             failures = 0 if time.monotonic() - started_s > _STABLE_S else failures + 1
             # Jitter over the whole span, so that many lines cut at once do not return at once.
