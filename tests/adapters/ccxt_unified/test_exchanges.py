@@ -1,11 +1,13 @@
 """Binance, OKX, KuCoin and MEXC through ccxt: asked in their own dialect, read to the last digit."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from adapters.exchanges.ccxt_unified.client import CcxtClient
 from adapters.exchanges.ccxt_unified.market_data import CcxtMarketData
 from adapters.exchanges.ccxt_unified.profiles import PROFILES, from_venue_id, to_venue_id
 from adapters.exchanges.ccxt_unified.trading import CcxtTrading
@@ -57,6 +59,21 @@ class Desk:
     def venue_id(self, link_id: LinkId) -> str:
         """Spell our id as the exchange knows it."""
         return to_venue_id(PROFILES[self.stub.exchange], link_id)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_throttle() -> Iterator[None]:
+    """Switch off ccxt's own throttle: MEXC's markets alone would take five seconds, and nothing here is fast."""
+    make = CcxtClient._make
+
+    def unthrottled(client: CcxtClient, module: Any) -> Any:
+        exchange = make(client, module)
+        exchange.enableRateLimit = False
+        return exchange
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CcxtClient, "_make", unthrottled)
+        yield
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=STUBS, ids=lambda stub: stub.exchange)
