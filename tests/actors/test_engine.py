@@ -126,14 +126,23 @@ async def end(engine: Engine, bot: BotId) -> None:
 async def trades_again(engine: Engine, bot: BotId) -> float:
     """Wait until a live process of the bot has all its orders at the venue; give the seconds."""
 
+    seen: list[Any] = []
+
     async def trades() -> bool:
         view = await engine.desk.view(bot)
-        if not view.live or view.status != "running":
-            return False
         believed = {level.order for level in view.levels if level.order}
-        return len(believed) >= 20 and believed == set(await orders_at_venue(engine, bot))
+        listed = set(await orders_at_venue(engine, bot))
+        seen[:] = [
+            view.status,
+            view.status_reason,
+            view.live,
+            believed ^ listed,
+            [each.why for each in view.levels],
+        ]
+        # A level may be waiting after a refusal: not every one has an order at every moment.
+        return view.live and view.status == "running" and len(believed) >= 15 and believed == listed
 
-    return await eventually(trades, f"{bot} trades")
+    return await eventually(trades, lambda: f"{bot} trades: {seen}")
 
 
 async def assert_agrees(engine: Engine, bot: BotId) -> None:
@@ -193,10 +202,11 @@ async def kill(names: list[str]) -> None:
         os.kill(await actor.__ray_call__.remote(lambda _: os.getpid()), signal.SIGKILL)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> float:
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str | Callable[[], str]) -> float:
     """Wait until something holds, and give the seconds it took."""
     began = time.monotonic()
     while not await condition():
-        assert time.monotonic() - began < WAIT_S, f"not within {WAIT_S} s: {what}"
+        in_time = time.monotonic() - began < WAIT_S
+        assert in_time, f"not within {WAIT_S} s: {what if isinstance(what, str) else what()}"
         await asyncio.sleep(0.1)
     return time.monotonic() - began
