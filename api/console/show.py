@@ -286,7 +286,7 @@ def _status(bot: dict[str, Any]) -> str:
 
 
 def _is_silent(bot: dict[str, Any]) -> bool:
-    """Tell whether a process should answer for the bot and does not. Before the start and after the end none does."""
+    """Tell whether a process should answer for the bot and does not. One that is not running has none."""
     return not bot["live"] and bot["status"] not in ("new", "stopped")
 
 
