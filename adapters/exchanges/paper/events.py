@@ -13,7 +13,7 @@ Level = tuple[int, int]
 """(ticks, size); a size of zero deletes the level."""
 
 
-class MarketTrade(msgspec.Struct, frozen=True):
+class MarketTrade(msgspec.Struct, frozen=True, gc=False):
     """A trade between others, printed on the public tape."""
 
     at_ms: int
@@ -22,7 +22,7 @@ class MarketTrade(msgspec.Struct, frozen=True):
     buyer_is_taker: bool
 
 
-class BookChange(msgspec.Struct, frozen=True):
+class BookChange(msgspec.Struct, frozen=True, gc=False):
     """A new picture of the visible book, or changed levels of it; the levels need not be sorted."""
 
     at_ms: int

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pybit.unified_trading import HTTP, WebSocket
 from adapters.exchanges.paper.candles import Bar
 from adapters.exchanges.paper.catalogue import Listing, listings
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketEvent, MarketTrade
+from adapters.exchanges.paper.feeds.files import load_recording
+from adapters.exchanges.paper.feeds.recording import Recording
 from adapters.exchanges.paper.limits import Limits
 from adapters.exchanges.paper.market import MarketState
 from adapters.exchanges.paper.server import PaperVenue
@@ -28,7 +31,14 @@ needs_recordings = pytest.mark.skipif(
 )
 
 BTC_SPOT, BTC_LINEAR = (listing.instrument for listing in listings(["BTCUSDT"]))
+RECORDINGS = {BTC_SPOT: "spot_btcusdt_20240808.gz", BTC_LINEAR: "usdm_btcusdt_20240808.gz"}
 DAY_BARS = 1440
+
+
+@cache
+def recording_of(instrument: Instrument) -> Recording:
+    """Load a market's recording, once for all tests: the larger one takes seconds."""
+    return load_recording(TICKS / RECORDINGS[instrument], instrument)
 
 
 def now_ms() -> int:

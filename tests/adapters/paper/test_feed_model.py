@@ -14,11 +14,10 @@ from adapters.exchanges.paper.events import BookChange, MarketEvent, MarketTrade
 from adapters.exchanges.paper.feeds import calibrate
 from adapters.exchanges.paper.feeds.calibrate import DEPTH_BPS, HORIZONS_S, QUANTILES, MarketFigures, measure
 from adapters.exchanges.paper.feeds.figures import COINS, FIGURES
-from adapters.exchanges.paper.feeds.files import load_recording
 from adapters.exchanges.paper.feeds.model import HISTORY_MINUTES, ModelFeed
 from adapters.exchanges.paper.market import MarketState
 from engine.trading.instrument import Instrument
-from tests.adapters.paper.market_fixtures import BTC_LINEAR, BTC_SPOT, TICKS, needs_recordings
+from tests.adapters.paper.market_fixtures import BTC_LINEAR, BTC_SPOT, needs_recordings, recording_of
 
 START_MS = 1_800_000_000_000
 EVERY_INSTRUMENT = [listing.instrument for listing in LISTINGS]
@@ -153,8 +152,7 @@ def test_the_figures_of_a_file_are_printed_for_the_reader(
 @needs_recordings
 @both_markets
 def test_the_figures_in_the_code_are_those_of_the_recordings(instrument: Instrument) -> None:
-    file = {BTC_SPOT: "spot_btcusdt_20240808.gz", BTC_LINEAR: "usdm_btcusdt_20240808.gz"}[instrument]
-    found = measure(load_recording(TICKS / file, instrument).events(), instrument)
+    found = measure(recording_of(instrument).events(), instrument)
     for name, expected in msgspec.structs.asdict(FIGURES[instrument.market]).items():
         assert getattr(found, name) == pytest.approx(expected, rel=0.001), name
 

@@ -24,28 +24,31 @@ from adapters.exchanges.paper.feeds.trade_csv import NOTE
 from adapters.exchanges.paper.market import MarketState
 from engine.trading.instrument import Instrument
 from engine.trading.orders import Side
-from tests.adapters.paper.market_fixtures import BTC_LINEAR, BTC_SPOT, TICKS, needs_recordings
+from tests.adapters.paper.market_fixtures import (
+    BTC_LINEAR,
+    BTC_SPOT,
+    RECORDINGS,
+    TICKS,
+    needs_recordings,
+    recording_of,
+)
 
 START_MS = 1_800_000_000_000
-FILES = {BTC_SPOT: "spot_btcusdt_20240808.gz", BTC_LINEAR: "usdm_btcusdt_20240808.gz"}
 both_markets = pytest.mark.parametrize("instrument", [BTC_SPOT, BTC_LINEAR], ids=["spot", "linear"])
 
 
 @cache
-def _recorded(instrument: Instrument) -> Recording:
-    return load_recording(TICKS / FILES[instrument], instrument)
-
-
-@cache
 def _coarse(instrument: Instrument) -> Recording:
-    return load_recording(TICKS / FILES[instrument], msgspec.structs.replace(instrument, tick_size=Decimal("0.5")))
+    return load_recording(
+        TICKS / RECORDINGS[instrument], msgspec.structs.replace(instrument, tick_size=Decimal("0.5"))
+    )
 
 
 @cache
 def _raw_trades(instrument: Instrument) -> list[tuple[Decimal, Decimal, bool]]:
     """Read the trades of a recording the slow and obvious way."""
     trades = []
-    with gzip.open(TICKS / FILES[instrument]) as lines:
+    with gzip.open(TICKS / RECORDINGS[instrument]) as lines:
         for line in lines:
             if b"@trade" in line:
                 data = json.loads(line.split(b" ", 1)[1])["data"]
@@ -57,8 +60,8 @@ def _raw_trades(instrument: Instrument) -> list[tuple[Decimal, Decimal, bool]]:
 @both_markets
 def test_every_recorded_trade_is_played_with_its_size_and_side(instrument: Instrument) -> None:
     expected = _raw_trades(instrument)
-    played = list(_recorded(instrument).trades())
-    assert len(played) == len(expected) == _recorded(instrument).trade_count
+    played = list(recording_of(instrument).trades())
+    assert len(played) == len(expected) == recording_of(instrument).trade_count
     assert [Decimal(trade.size) / SIZE_SCALE for trade in played] == [size for _, size, _ in expected]
     assert [trade.buyer_is_taker for trade in played] == [buy for _, _, buy in expected]
     # The venue's ticks are at least as fine as the recorded ones here, so no price is rounded either.
@@ -76,7 +79,7 @@ def test_on_a_coarser_tick_prices_go_to_the_nearest_and_no_volume_is_lost() -> N
 
 @needs_recordings
 @pytest.mark.parametrize(
-    ("instrument", "load"), [(BTC_LINEAR, _recorded), (BTC_SPOT, _coarse)], ids=["own tick", "coarser tick"]
+    ("instrument", "load"), [(BTC_LINEAR, recording_of), (BTC_SPOT, _coarse)], ids=["own tick", "coarser tick"]
 )
 def test_the_rebuilt_book_never_crosses(instrument: Instrument, load: Callable[[Instrument], Recording]) -> None:
     recording, state = load(instrument), MarketState(instrument)
@@ -92,10 +95,10 @@ def test_the_rebuilt_book_never_crosses(instrument: Instrument, load: Callable[[
 @needs_recordings
 @both_markets
 def test_the_rebuilt_top_is_what_the_venue_said_last(instrument: Instrument) -> None:
-    with gzip.open(TICKS / FILES[instrument]) as lines:
+    with gzip.open(TICKS / RECORDINGS[instrument]) as lines:
         *_, told = (line for line in lines if b"@bookTicker" in line)
     state = MarketState(instrument)
-    for event in _recorded(instrument).events():
+    for event in recording_of(instrument).events():
         state.apply(event)
     last = json.loads(told.split(b" ", 1)[1])["data"]
     assert state.depth(Side.BUY, 1) == [(instrument.ticks(last["b"]), int(Decimal(last["B"]) * SIZE_SCALE))]
@@ -107,7 +110,7 @@ def test_the_rebuilt_top_is_what_the_venue_said_last(instrument: Instrument) -> 
 def test_most_trades_happen_at_a_price_that_the_book_shows(instrument: Instrument) -> None:
     state = MarketState(instrument)
     hits = Counter[bool]()
-    for event in _recorded(instrument).events():
+    for event in recording_of(instrument).events():
         if isinstance(event, MarketTrade) and state.best_bid() is not None:
             inside = (state.best_bid() or 0) < event.ticks < (state.best_ask() or 0)
             hits[not inside] += 1
@@ -197,18 +200,18 @@ def test_a_speed_that_is_none_is_refused(
 
 
 async def test_the_past_of_a_replay_is_a_week_of_the_same_loop() -> None:
-    feed = ReplayFeed({BTC_SPOT: _recorded(BTC_SPOT)}, speed=10)
+    feed = ReplayFeed({BTC_SPOT: recording_of(BTC_SPOT)}, speed=10)
     assert feed.name == "replay: spot_btcusdt_20240808 at 10x"
     bars = await feed.history(BTC_SPOT, START_MS + 12_345)
     assert len(bars) == HISTORY_MINUTES
     assert bars[-1].start_ms + 60_000 <= START_MS + 12_345
     assert all(later.start_ms - sooner.start_ms == 60_000 for sooner, later in pairwise(bars))
-    prices = [trade.ticks for trade in _recorded(BTC_SPOT).trades()]
+    prices = [trade.ticks for trade in recording_of(BTC_SPOT).trades()]
     assert min(bar.low for bar in bars) >= min(prices)
     assert max(bar.high for bar in bars) <= max(prices)
-    minutes_a_loop = _recorded(BTC_SPOT).period_ms / 60_000
+    minutes_a_loop = recording_of(BTC_SPOT).period_ms / 60_000
     average = sum(bar.volume for bar in bars) / len(bars)
-    assert average == pytest.approx(_recorded(BTC_SPOT).trade_size / minutes_a_loop, rel=0.02)
+    assert average == pytest.approx(recording_of(BTC_SPOT).trade_size / minutes_a_loop, rel=0.02)
 
 
 async def test_candles_from_a_file_can_be_the_past_of_a_replay(tmp_path: Path) -> None:
