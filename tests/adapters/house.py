@@ -88,7 +88,7 @@ class House:
         core.records.commit()
 
     def end_orders(self, link_prefix: str) -> None:
-        """Cancel one bot's orders at the venue's own desk."""
+        """Cancel one bot's orders at the venue's own desk, so that they take none of the next test's fills."""
         core = self.venue.core
         for order in tuple(self.account.open.values()):
             if order.link_id.startswith(link_prefix):
@@ -180,12 +180,6 @@ class Bot:
         await eventually(complete, lambda: f"{lots} lots of {link_id}; heard {len(self.facts)}: {self.facts}")
         return self.of(link_id, Execution)
 
-    async def clear(self) -> None:
-        """End whatever is still open, at the venue's own desk, so that it takes none of the next test's fills."""
-        async with asyncio.timeout(WAIT_S):
-            while await self.house.trading.open_orders(self.instrument, self.prefix):
-                self.house.end_orders(self.prefix)
-
 
 def now_ms() -> int:
     """Read the clock."""
@@ -219,12 +213,12 @@ async def open_house(limits: Limits | None = None, state_dir: Path | None = None
 
 @asynccontextmanager
 async def attached(house: House, instrument: Instrument) -> AsyncIterator[Bot]:
-    """Attach a bot of its own name; afterwards cancel what it left and detach it."""
+    """Attach a bot of its own name; afterwards detach it and cancel what it left."""
     bot = Bot(house, instrument)
     house.trading.attach(bot.prefix, instrument, bot.on_fact, bot.on_gap)
     try:
         yield bot
     finally:
         house.venue.faults.clear()
-        await bot.clear()
         house.trading.detach(bot.prefix)
+        house.end_orders(bot.prefix)

@@ -74,6 +74,11 @@ class MarketVenue:
         """Count the clients on the public sockets."""
         return sum(len(door.sessions) for door in self.stream.doors)
 
+    async def subscribed(self, topic: str, clients: int = 1) -> None:
+        """Wait until so many clients listen to a topic."""
+        doors = self.stream.doors
+        await eventually(lambda: sum(topic in each.topics for door in doors for each in door.sessions) >= clients)
+
     def on_market(self, instrument: Instrument, event: MarketEvent) -> None:
         """Hand an event to the venue."""
         self.paper.on_market(instrument, event)

@@ -192,7 +192,8 @@ async def test_every_private_topic_reaches_its_callback(http: HTTP, private: Web
     await asyncio.to_thread(private.wallet_stream, topics["wallet"].put)
     await asyncio.to_thread(private.fast_execution_stream, fast.put)
     await asyncio.to_thread(private.greek_stream, lambda message: None)
-    await asyncio.sleep(0.2)
+    # Subscribed one after the other: when the last is there, all are.
+    await eventually(lambda: any("greeks" in each.topics for each in venue.private_stream.door.sessions))
     placed = await ask(http.place_order, **BTC_LINEAR, side="Buy", orderType="Market", qty="0.001")
     rows = {}
     for name, messages in topics.items():

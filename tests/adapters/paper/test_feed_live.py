@@ -164,8 +164,7 @@ async def test_a_recording_session_writes_what_the_stream_said(venue: MarketVenu
     session = asyncio.create_task(
         record(BOTH, tmp_path, now_ms, single_host(venue.http), "a venue", 1.6, progress.append)
     )
-    await eventually(lambda: venue.listeners == 2)
-    await asyncio.sleep(0.1)
+    await venue.subscribed("publicTrade.BTCUSDT", clients=2)
     await venue.stir(BTC_SPOT, 6_183_763, turns=60, every_s=0.005)
     counts = await session
     assert progress
@@ -180,10 +179,9 @@ async def test_a_recording_session_writes_what_the_stream_said(venue: MarketVenu
 
 async def test_a_cancelled_session_leaves_whole_files(venue: MarketVenue, tmp_path: Path) -> None:
     session = asyncio.create_task(record([BTC_SPOT], tmp_path, now_ms, single_host(venue.http), "a venue"))
-    await eventually(lambda: venue.listeners == 1)
-    await asyncio.sleep(0.1)
+    await venue.subscribed("publicTrade.BTCUSDT")
     venue.trade(BTC_SPOT, 6_183_000)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.2)
     session.cancel()
     await asyncio.gather(session, return_exceptions=True)
     (file,) = tmp_path.iterdir()  # noqa: ASYNC240

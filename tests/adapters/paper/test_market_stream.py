@@ -103,7 +103,7 @@ async def test_pybit_hears_every_topic(venue: MarketVenue, instrument: Instrumen
 
     async with _stirred(venue, instrument):
         socket = await asyncio.to_thread(subscribe)
-        await asyncio.sleep(0.1)
+        await venue.subscribed("allLiquidation.BTCUSDT")
         venue.stream.publish_liquidation(instrument, now_ms(), Side.BUY, PRICES[instrument], SIZE_SCALE)
         topics = {f"orderbook.{depth}.BTCUSDT" for depth in (1, 50, 200, 1000)}
         topics |= {
@@ -123,7 +123,7 @@ async def test_pybit_loses_no_trade(venue: MarketVenue) -> None:
     await asyncio.to_thread(
         socket.trade_stream, "BTCUSDT", lambda message: heard.extend(row["i"] for row in message["data"])
     )
-    await asyncio.sleep(0.1)
+    await venue.subscribed("publicTrade.BTCUSDT")
     for turn in range(2_000):
         venue.trade(BTC_SPOT, 6_183_763 + turn % 7)
         if turn % 100 == 0:
