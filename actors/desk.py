@@ -226,7 +226,8 @@ class BotDesk:
             profit, levels, as_of_ms = snapshot.profit, snapshot.levels, snapshot.as_of_ms
         else:
             state = await self._last_written(row)
-            status, reason, as_of_ms = row.status, row.status_reason, row.updated_at_ms
+            status, as_of_ms = row.status, row.updated_at_ms
+            reason = await self._why_not_running(row.id) or row.status_reason
             profit = None if state is None else report(state, state.last_ticks, as_of_ms)
             levels = [] if state is None else explain(state, as_of_ms)
         return BotView(
@@ -254,6 +255,13 @@ class BotDesk:
                 answer = await self._supervisor.snapshot.remote(bot)
                 return None if answer is None else decode(answer, BotSnapshot)
         return None
+
+    async def _why_not_running(self, bot: BotId) -> str:
+        with suppress(RayError, TimeoutError):
+            async with asyncio.timeout(LIVE_LIMIT_S):
+                words: str = await self._supervisor.why_not_running.remote(bot)
+                return words
+        return ""
 
     async def _last_written(self, row: BotRow) -> GridState | None:
         recovery = await Journal(self._database).load(row.id)

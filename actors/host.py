@@ -58,6 +58,7 @@ class BotHost:
         self._stopped_at: dict[BotId, int] = {}
         """Emergency stops said to us: the newest wish that the bot knew of then."""
         self._emergencies = EmergencyList(self._plan.home)
+        self._waits: dict[BotId, str] = {}
         self._opening: dict[BotId, asyncio.Task[None]] = {}
         self._trading: dict[AccountId, asyncio.Task[TradingPort]] = {}
         self._markets: dict[str, MarketDataPort] = {}
@@ -81,6 +82,7 @@ class BotHost:
                 running=[bot for bot in self._bots if self._runs(bot)],
                 opening=list(self._opening),
                 statuses={bot: live.state.status.value for bot, live in self._bots.items()},
+                waits=self._waits,
                 as_of_ms=now_ms(),
             )
         )
@@ -140,7 +142,8 @@ class BotHost:
             while not self._runs(bot):
                 try:
                     await self._open(bot)
-                except (VenueError, StaleEpoch, TimeoutError) as error:
+                except (VenueError, StaleEpoch, TimeoutError, LookupError) as error:
+                    self._waits[bot] = f"waits: {error}" if str(error) else f"waits: {type(error).__name__}"
                     log.warning("host.open_waits bot=%s error=%s", bot, error)
                 if not self._runs(bot):
                     await asyncio.sleep(LEASE_PAUSE_S)
@@ -148,6 +151,7 @@ class BotHost:
             log.exception("host.open_failed bot=%s", bot)
         finally:
             self._opening.pop(bot, None)
+            self._waits.pop(bot, None)
 
     async def _open(self, bot: BotId) -> None:
         bots = Bots(self._database)
@@ -164,6 +168,7 @@ class BotHost:
             Leases(self._database), bot_lease(bot), self._holder, self._plan.lease_ttl_ms
         )
         if lease is None:
+            self._waits[bot] = "waits for the lease of its last process to run out"
             return
         journal = Journal(self._database)
         recovery = await journal.load(bot)

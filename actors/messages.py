@@ -15,12 +15,13 @@ _ENCODER = msgspec.msgpack.Encoder(decimal_format="string")
 
 
 class HostReport(msgspec.Struct, frozen=True):
-    """Which bots a host runs, and the status of each."""
+    """Which bots a host runs, the status of each, and why those that it opens are not running yet."""
 
     name: str
     running: list[BotId]
     opening: list[BotId]
     statuses: dict[BotId, str]
+    waits: dict[BotId, str]
     as_of_ms: Instant
 
 

@@ -115,6 +115,11 @@ class Supervisor:
                 outcomes.append(_outcome(name, None if left is None else left.get(name)))
         return encode(outcomes)
 
+    async def why_not_running(self, bot: str) -> str:
+        """Say what a bot that does not answer waits for; empty if nobody knows."""
+        host = self._host_of(BotId(bot))
+        return host.report.waits.get(BotId(bot), "") if host is not None and host.report is not None else ""
+
     async def health(self) -> bytes:
         """Say how the parts are (a list of `ComponentHealth`)."""
         now = now_ms()
@@ -308,5 +313,5 @@ def _outcome(bot: BotId, left: int | None) -> StopOutcome:
 
 def _bots_in_words(report: HostReport) -> str:
     running = ", ".join(f"{bot} {report.statuses.get(bot, '')}".strip() for bot in report.running)
-    opening = f"; opening {', '.join(report.opening)}" if report.opening else ""
-    return (running or "no bot yet") + opening
+    opening = [f"opening {bot}, {report.waits.get(bot, 'just begun')}" for bot in report.opening]
+    return "; ".join([running or "no bot yet", *opening])

@@ -19,6 +19,11 @@ from storage.database import Connection, Database
 log = logging.getLogger(__name__)
 
 
+def _elapsed_s() -> float:
+    # Not `monotonic`: that one stands still while a laptop or a virtual machine sleeps, and the lease does not.
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class StaleEpoch(Exception):
     """A write was refused: its lease is over, or belongs to somebody else. Stop acting at once."""
 
@@ -133,26 +138,26 @@ class LeaseKeeper:
     @classmethod
     async def take(cls, leases: Leases, name: str, holder: str, ttl_ms: int) -> "LeaseKeeper | None":
         """Acquire the lease, or return None when another holder has it."""
-        asked_at = time.monotonic()
+        asked_at = _elapsed_s()
         lease = await leases.acquire(name, holder, ttl_ms)
         return None if lease is None else cls(leases, lease, asked_at)
 
     @property
     def is_safe(self) -> bool:
         """Tell whether acting under the lease is still safe, by the local clock."""
-        return time.monotonic() < self._safe_until
+        return _elapsed_s() < self._safe_until
 
     @property
     def left_s(self) -> float:
         """Give the seconds that the lease surely still runs."""
-        return max(0.0, self._safe_until - time.monotonic())
+        return max(0.0, self._safe_until - _elapsed_s())
 
     async def keep(self, on_lost: Callable[[], Awaitable[None]]) -> None:
         """Renew three times per lifetime until cancelled; call `on_lost` once and return when it is over."""
         pause_s = self.lease.ttl_ms / 3000
         while self.is_safe:
             await asyncio.sleep(min(pause_s, self.left_s))
-            asked_at = time.monotonic()
+            asked_at = _elapsed_s()
             try:
                 # A renewal that takes longer than the lease runs is no renewal.
                 async with asyncio.timeout(self.left_s):

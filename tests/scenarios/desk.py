@@ -5,7 +5,7 @@ from typing import Any
 
 from actors.desk import BotDesk
 from actors.host import BotHost
-from actors.messages import StopOutcome, encode
+from actors.messages import HostReport, StopOutcome, decode, encode
 from engine.ids import BotId
 from tests.scenarios.world import World
 
@@ -25,10 +25,14 @@ class OneHost:
         self.look = _Remote(self._look)
         self.snapshot = _Remote(host.snapshot)
         self.emergency_stop = _Remote(self._emergency_stop)
+        self.why_not_running = _Remote(self._why_not_running)
 
     async def _look(self, bot: str) -> None:
         await self._host.assign([bot])
         await self._host.look(bot)
+
+    async def _why_not_running(self, bot: str) -> str:
+        return decode(await self._host.report(), HostReport).waits.get(BotId(bot), "")
 
     async def _emergency_stop(self, bot: str | None) -> bytes:
         left = await self._host.emergency_stop(bot)

@@ -1,5 +1,6 @@
 """What an owner may ask of a live bot, and what a bot does by itself at a price: each time the venue agrees."""
 
+import asyncio
 from decimal import Decimal
 
 import msgspec
@@ -8,11 +9,12 @@ import pytest
 from engine.errors import Refusal
 from engine.grid.config import Direction, GridConfig, PriceStop, StopAction
 from engine.grid.state import BotStatus
-from engine.ids import BotId
+from engine.ids import AccountId, BotId
+from storage.accounts import Accounts, Environment, NewAccount
 from storage.actions import Actions
-from storage.bots import DesiredState
+from storage.bots import DesiredState, NewBot, new_bot_id
 from storage.rows import AlreadyExistsDifferently
-from storage.seed import PAPER_ACCOUNT
+from storage.seed import OPERATOR, PAPER_ACCOUNT
 from tests.scenarios.desk import desk_of
 from tests.scenarios.world import World, eventually
 
@@ -176,6 +178,27 @@ async def test_creating_twice_with_one_command_id_gives_one_bot(world: World) ->
     await desk.stop("me", first.bot, sell=True, command_id="command-2")
     await world.has_status(first.bot, BotStatus.STOPPED)
     await world.assert_reconciled(first.bot)
+    await desk.close()
+
+
+async def test_a_bot_whose_key_the_venue_refuses_says_so(world: World) -> None:
+    stranger = AccountId("stranger")
+    account = NewAccount(stranger, OPERATOR, "bybit", Environment.PAPER, "A key that the venue does not know")
+    await Accounts(world.database).add(account, "test")
+    bot = new_bot_id()
+    await world.bots.create(NewBot(bot, OPERATOR, stranger, "grid", CONFIG), "test")
+    desk = await desk_of(world)
+    await world.hosts[0].assign([bot])
+
+    async def said() -> bool:
+        view = await desk.view(bot)
+        return not view.live and view.status == "new" and "key" in view.status_reason.lower()
+
+    for _ in range(100):
+        if await said():
+            break
+        await asyncio.sleep(0.1)
+    assert await said(), (await desk.view(bot)).status_reason
     await desk.close()
 
 
