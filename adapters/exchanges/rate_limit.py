@@ -64,19 +64,30 @@ class Bucket:
         self._closed_until = max(self._closed_until, until_s)
 
 
-class Ban:
-    """A host's ban of our address: it holds for all accounts that we use from here."""
+ADDRESS_PER_S = 25
+"""Bybit shuts an address out for ten minutes after 600 requests in 5 seconds, whosever they are. Several processes
+of ours may share it, and none knows of the others: each keeps to a share, however many accounts it has."""
+
+
+class Address:
+    """What a host allows our address: one share, and one ban, for all accounts that this process uses there."""
 
     def __init__(self) -> None:
-        self.until_s = 0.0
+        self.banned_until_s = 0.0
+        self.share = Bucket(ADDRESS_PER_S)
 
 
 class AccountLimits:
     """The buckets of one account (or of the public side of one venue), made on first use."""
 
-    def __init__(self, ban: Ban | None = None) -> None:
+    def __init__(self, address: Address | None = None) -> None:
         self._buckets: dict[Hashable, Bucket] = {}
-        self._ban = ban or Ban()
+        self._address = address or Address()
+
+    @property
+    def share(self) -> Bucket:
+        """Give what this process may ask the host, over all accounts."""
+        return self._address.share
 
     def bucket(self, kind: Hashable, limit: int) -> Bucket:
         """Give the bucket of one kind of request, starting at the documented `limit`."""
@@ -87,23 +98,23 @@ class AccountLimits:
 
     def halt(self, until_s: float) -> None:
         """Stop every request until `until_s`: the venue has banned us, and each further one prolongs the ban."""
-        self._ban.until_s = max(self._ban.until_s, until_s)
+        self._address.banned_until_s = max(self._address.banned_until_s, until_s)
 
     def halted_s(self, now_s: float) -> float:
         """Tell how long the halt still lasts; 0 when there is none."""
-        return max(0.0, self._ban.until_s - now_s)
+        return max(0.0, self._address.banned_until_s - now_s)
 
 
 _shared: WeakValueDictionary[tuple[str, str], AccountLimits] = WeakValueDictionary()
-_bans: WeakValueDictionary[str, Ban] = WeakValueDictionary()
+_addresses: WeakValueDictionary[str, Address] = WeakValueDictionary()
 
 
 def shared_limits(host: str, account: str) -> AccountLimits:
     """Give the limits of an account at a host: the same ones to everybody in this process."""
     limits = _shared.get((host, account))
     if limits is None:
-        ban = _bans.get(host)
-        if ban is None:
-            ban = _bans[host] = Ban()
-        limits = _shared[(host, account)] = AccountLimits(ban)
+        address = _addresses.get(host)
+        if address is None:
+            address = _addresses[host] = Address()
+        limits = _shared[(host, account)] = AccountLimits(address)
     return limits

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.exchanges.rate_limit import WINDOW_S, AccountLimits, Bucket, shared_limits
+from adapters.exchanges.rate_limit import ADDRESS_PER_S, WINDOW_S, AccountLimits, Bucket, shared_limits
 
 
 def test_a_full_bucket_lets_its_limit_pass_and_then_tells_how_long_to_wait() -> None:
@@ -80,3 +80,15 @@ def test_bots_of_one_account_share_their_buckets_and_other_accounts_do_not() -> 
     assert shared_limits("http://venue", "a") is mine
     assert shared_limits("http://venue", "b") is not mine
     assert mine.bucket("create", 10) is mine.bucket("create", 20)
+
+
+def test_all_accounts_of_a_process_share_what_one_address_may_ask() -> None:
+    # Found by the soak: twenty bots looked up what a broken line had left in doubt, and their address was banned.
+    one, other = shared_limits("http://shared", "a"), shared_limits("http://shared", "b")
+    elsewhere = shared_limits("http://elsewhere", "a")
+    for number in range(ADDRESS_PER_S):
+        assert (one, other)[number % 2].share.take(0.0)
+    assert not one.share.take(0.0)
+    assert not other.share.take(0.0)
+    assert elsewhere.share.take(0.0)
+    assert other.share.take(WINDOW_S)

@@ -114,6 +114,8 @@ class RestClient:
         """
         if self._limits.halted_s(time.monotonic()):
             raise NotSent("the venue has banned this address for now")
+        if not self._limits.share.take(time.monotonic()):
+            raise NotSent("this address has asked the venue enough for now")
         headers = {"Content-Type": "application/json", **self._signature(body)}
         try:
             async with self.http.post(URL(self._address + path), data=body.encode(), headers=headers) as response:
@@ -205,9 +207,11 @@ class RestClient:
             now_s = time.monotonic()
             if halted_s := self._limits.halted_s(now_s):
                 raise Retryable("the venue has banned this address for now", retry_after_ms=int(halted_s * 1000))
-            if limit.take(now_s):
+            share = self._limits.share
+            if limit.available(now_s) and share.take(now_s):
+                limit.take(now_s)
                 return
-            await asyncio.sleep(max(limit.wait_s(now_s), 0.001))
+            await asyncio.sleep(max(limit.wait_s(now_s), share.wait_s(now_s), 0.001))
 
 
 def _result(reply: Reply, result: type[T]) -> T:
