@@ -127,9 +127,12 @@ async def soak(plan: Plan, folder: Path, console: Console) -> Report:
         await processes.venue.post("/paper/faults", kind="stop_feeds")
         audit = Audit(database, processes.venue, members)
         settled_s = await _settle(audit)
+        silent = [f"host {host.number} hangs" for host in processes.hosts if host.is_silent]
         await processes.stop_hosts()
         watching.cancel()
         await watch.look()
+        findings = await audit.look()
+        findings.bots += silent
         return Report(
             feed=processes.venue.feed,
             wall_s=round(time.monotonic() - began_s, 1),
@@ -141,7 +144,7 @@ async def soak(plan: Plan, folder: Path, console: Console) -> Report:
             recoveries_s=troubles.recoveries,
             samples=watch.samples,
             duplicates=watch.duplicates,
-            findings=await audit.look(),
+            findings=findings,
         )
 
 

@@ -16,6 +16,7 @@ import aiohttp
 import msgspec
 
 from actors import wiring
+from actors.clock import now_ms
 from actors.home import Home
 from actors.messages import HostReport
 from benchmarks.harness import ROOT, shared_ticks
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
+SILENT_MS = 10_000
 LEASE_TTL_MS = 3_000
 """Shorter than in production, so that a soak sees many take-overs."""
 
@@ -128,6 +130,11 @@ class HostProcess:
         """Tell whether every bot of it runs and has read the venue's view, by its own latest report."""
         report = self.report
         return report is not None and not report.opening and set(report.running) >= set(self.bots)
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether the process hangs: it reports several times a second as long as its loop turns."""
+        return self.report is None or now_ms() - self.report.as_of_ms > SILENT_MS
 
     async def start(self) -> None:
         """Start a life, whether or not an earlier one still breathes."""
