@@ -39,9 +39,6 @@ from storage.migrate import migrate
 from storage.seed import OPERATOR, seed
 
 OUR_NAME = "Trellis"
-FIRST_NAME = "Trellis, first request"
-"""On a price our bot cancels what leaves its window before it places what enters; the peers only place. What the
-venue does about the cancel lies within our interval, so the time to the cancel's arrival is given as well."""
 FLOOR_NAME = "raw TCP round trip"
 ACCOUNT = AccountId("order-loop")
 GAP_S = 0.0015
@@ -82,9 +79,7 @@ class Play:
     """One run: the stage, the clients in their seats, and the times."""
 
     def __init__(self, stage: Stage, clients: Sequence[Client]) -> None:
-        names = [each.name for each in clients]
-        rows = {LOOPS[0]: [OUR_NAME, FIRST_NAME, *names[1:]], LOOPS[1]: names}
-        self.times: Times = {loop: {pace: {name: [] for name in rows[loop]} for pace in PACES} for loop in LOOPS}
+        self.times: Times = {loop: {pace: {each.name: [] for each in clients} for pace in PACES} for loop in LOOPS}
         self.floor: dict[str, list[int]] = {pace: [] for pace in PACES}
         self.compared = 0
         self.differing = 0
@@ -131,14 +126,12 @@ class Play:
 
     async def _measure(self, loop: str, pace: str, client: Client, seat: Seat, count: int, gap_s: float) -> None:
         stimulus = self._stage.tick if loop == LOOPS[0] else self._stage.fill
-        times = self.times[loop][pace]
+        times = self.times[loop][pace][client.name]
         for _ in range(count):
             if gap_s:
                 await asyncio.sleep(gap_s)
             seen = await stimulus(seat)
-            times[client.name].append(seen.took_ns)
-            if client.name == OUR_NAME and loop == LOOPS[0]:
-                times[FIRST_NAME].append(seen.first_took_ns)
+            times.append(seen.took_ns)
             self.compared += 1
             self.differing += seen.order != self._decisions[loop].get(seen.cause)
 

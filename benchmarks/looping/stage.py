@@ -35,8 +35,6 @@ class Reaction(msgspec.Struct, frozen=True):
     order: Decision
     took_ns: int
     """From the push to the arrival of the order."""
-    first_took_ns: int
-    """From the push to the arrival of the first request, which may be a cancel that makes room for the order."""
 
 
 class Seat:
@@ -141,7 +139,6 @@ class Stage:
     ) -> tuple[int, Order]:
         arrival: asyncio.Future[tuple[int, Order]] = asyncio.get_running_loop().create_future()
         self._waiting = seat.account.uid, instrument.market, arrival
-        self._stamps.first_ns = 0
         self._print(instrument, ticks, size, buyer_is_taker)
         async with asyncio.timeout(ORDER_LIMIT_S):
             return await arrival
@@ -154,7 +151,7 @@ class Stage:
             plain(instrument.price_text(order.ticks)),
             plain(instrument.quantity_text(order.lots)),
         )
-        return Reaction(cause, decision, arrived_ns - pushed_ns, self._stamps.first_ns - pushed_ns)
+        return Reaction(cause, decision, arrived_ns - pushed_ns)
 
     def _on_changes(self, account: Account, changes: Changes) -> None:
         """Hear of every command that the venue has carried out; the first new order ends the wait."""

@@ -13,15 +13,12 @@ from aiohttp.web_protocol import RequestHandler
 
 
 class Stamps:
-    """The last push of either kind, and the arrivals after it: one client is active at a time, so they are its."""
+    """The last push of either kind, and the last arrival: one client is active at a time, so they are its own."""
 
     def __init__(self) -> None:
         self.execution_ns = 0
         self.trade_ns = 0
-        self.first_ns = 0
-        """The first arrival since this was set to zero."""
         self.arrived_ns = 0
-        """The last arrival."""
         self._originals = WebSocketWriter.send_frame, RequestHandler.data_received
 
     def install(self) -> None:
@@ -37,7 +34,6 @@ class Stamps:
 
         def stamped_receive(handler: Any, data: bytes) -> None:
             self.arrived_ns = monotonic_ns()
-            self.first_ns = self.first_ns or self.arrived_ns
             data_received(handler, data)
 
         WebSocketWriter.send_frame = stamped_send  # type: ignore[method-assign, assignment]
