@@ -39,8 +39,8 @@ TICK_CONFIG = {
     "live_orders": 2,
     "trailing_up_limit": Decimal(BASE * 2),
 }
-"""A range that follows a rising market: each price a level higher is answered by one buy at the old top, and then by
-a cancel of the order that leaves the window, which no peer has to send."""
+"""A range that follows a rising market: each price a level higher is answered by one buy at the old top, and then
+by a cancel of the order that leaves the window, which no peer has to send."""
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
