@@ -59,6 +59,7 @@ class Cluster:
                 await self._init_aside()
                 return
             except Exception as error:
+                # Ray raises whatever its parts raise; a failed start is cleaned up, tried again, then explained.
                 await asyncio.to_thread(self._shut_down)
                 log.warning("ray.start_failed attempt=%s error=%s", attempt, error)
                 if not self.is_local or attempt == ATTEMPTS:
@@ -88,6 +89,7 @@ class Cluster:
             try:
                 self._init()
             except BaseException as error:
+                # It belongs to whoever waits for this thread, and is raised there.
                 errors.append(error)
             with suppress(RuntimeError):  # The loop may be gone when the start was given up.
                 loop.call_soon_threadsafe(done.set)

@@ -148,6 +148,7 @@ class BotHost:
                 if not self._runs(bot):
                     await asyncio.sleep(LEASE_PAUSE_S)
         except Exception:
+            # One bot's mistake must not end the others here; the supervisor gives the bot to a host again.
             log.exception("host.open_failed bot=%s", bot)
         finally:
             self._opening.pop(bot, None)
@@ -230,6 +231,7 @@ class BotHost:
                     if written.get(bot) != word and not live.is_fenced and await self._write_status(live):
                         written[bot] = word
                 except Exception:
+                    # One bot's mistake must not stop the clock of the others.
                     log.exception("host.tick_failed bot=%s", bot)
 
     async def _write_status(self, live: GridBot) -> bool:

@@ -84,6 +84,7 @@ class JournalWriter:
         try:
             await self._write_on()
         except Exception:
+            # Whatever it was: a bot whose deeds are not written must not go on, so it is given up below.
             log.exception("journal.failed bot=%s lag=%s", self._state.bot, self.lag)
         await self._on_lost()
 

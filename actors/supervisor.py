@@ -174,6 +174,7 @@ class Supervisor:
                 self._problem = f"{type(error).__name__}: {error}"
                 log.warning("supervisor.look_failed error=%s", self._problem)
             except Exception as error:
+                # A mistake of ours in one look must not end the looking: every bot depends on the next one.
                 self._problem = f"{type(error).__name__}: {error}"
                 log.exception("supervisor.look_failed")
             else:

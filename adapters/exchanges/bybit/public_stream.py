@@ -104,6 +104,7 @@ class PublicStream(VenueSocket):
                 try:
                     await sink(trade)
                 except Exception:
+                    # One bot's mistake must not end the line that others listen to.
                     log.exception("bybit.trade_sink_failed topic=%s", push.topic)
 
     def _confirm(self, message: bytes) -> None:

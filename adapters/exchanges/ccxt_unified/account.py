@@ -42,6 +42,7 @@ class CcxtAccount:
         try:
             return await getattr(exchange, method)(*arguments, **more)
         except Exception as error:
+            # ccxt raises anything, its parsers' KeyErrors too; nothing of it may pass the port unsorted.
             raise translate(error, command=command) from error
 
     def remember(self, venue_id: str, link_id: LinkId | None, lots: int) -> None:

@@ -39,6 +39,7 @@ class CcxtClient:
                 try:
                     await self._exchange.load_markets()
                 except Exception as error:
+                    # ccxt raises anything, its parsers' KeyErrors too; nothing of it may pass the port unsorted.
                     raise translate(error, command=False) from error
                 self._listed = self._read_markets()
         return self._exchange

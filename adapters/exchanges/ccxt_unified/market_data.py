@@ -116,6 +116,7 @@ class CcxtMarketData:
         try:
             return await getattr(await self._client.exchange(), method)(listed.symbol, *arguments)
         except Exception as error:
+            # As in `account`: nothing of ccxt's may pass the port unsorted.
             raise translate(error, command=False) from error
 
     async def _watch(self, listed: Listed, sinks: list[TradeSink]) -> None:
@@ -125,6 +126,7 @@ class CcxtMarketData:
                 trades = await exchange.watch_trades(listed.symbol)
                 failures = 0
             except Exception as error:
+                # Whatever ended the line, it is opened again: a watch lasts until it is ended by its owner.
                 log.warning("ccxt.watch_failed symbol=%s error=%s", listed.symbol, type(error).__name__)
                 failures += 1
                 await asyncio.sleep(min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)))
@@ -140,6 +142,7 @@ async def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -
         try:
             await sink(trade)
         except Exception:
+            # One bot's mistake must not end the line that others listen to.
             log.exception("ccxt.trade_sink_failed symbol=%s", instrument.symbol)
 
 

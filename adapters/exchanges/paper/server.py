@@ -194,6 +194,7 @@ class PaperVenue:
         try:
             await feed.run(self.core.on_market, start_ms)
         except Exception:
+            # A feed that breaks must not take the venue's books with it; every screen shows that it has failed.
             log.exception("the feed %s failed", feed.name)
             self.core.board.feed_name += " (failed)"
 

@@ -7,6 +7,7 @@ The shapes are those of the exchanges' documentation as quoted in the ccxt sourc
 import itertools
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ Query = Mapping[str, Any]
 FILL_MS = int(time.time()) * 1000 - 60_000
 
 
-class Stub:
+class Stub(ABC):
     """What the four have in common: a store of orders by the id that the client chose."""
 
     exchange = ""
@@ -68,9 +69,9 @@ class Stub:
             return web.Response(status=status, text="Bad Gateway")
         return web.json_response(answer, status=status)
 
+    @abstractmethod
     def answer(self, method: str, path: str, query: Query) -> tuple[int, Any]:
         """Give status and body; a body of None for a path that it does not know."""
-        raise NotImplementedError
 
     def trade_message(self, price: str) -> Any:
         """Write a public trade as the stream tells it; None where there is no stream in JSON."""
