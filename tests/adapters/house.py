@@ -21,8 +21,10 @@ from engine.trading.instrument import Instrument, Market
 from engine.trading.orders import (
     CancelOrder,
     Execution,
+    OrderAccepted,
     OrderFact,
     OrderKind,
+    OrderRejected,
     OrderReport,
     OrderStatus,
     PlaceOrder,
@@ -161,6 +163,15 @@ class Bot:
             lambda: bool(self.of(link_id, kind)), lambda: f"{kind.__name__} of {link_id}; heard {self.facts}"
         )
         return self.of(link_id, kind)[0]
+
+    async def answered(self, link_id: LinkId) -> OrderAccepted | OrderRejected:
+        """Wait for the venue's yes or no to an order."""
+
+        def answers() -> Sequence[OrderAccepted | OrderRejected]:
+            return [*self.of(link_id, OrderAccepted), *self.of(link_id, OrderRejected)]
+
+        await eventually(lambda: bool(answers()), lambda: f"an answer to {link_id}; heard {self.facts}")
+        return answers()[0]
 
     async def report(self, link_id: LinkId, status: OrderStatus) -> OrderReport:
         """Wait for a report with this status."""
