@@ -7,22 +7,29 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from adapters.exchanges.ccxt_unified.client import CcxtClient
 from adapters.exchanges.ccxt_unified.convert import Listed, Unified, link_id_of, read_order, read_trade, units
 from adapters.exchanges.ccxt_unified.errors import translate
+from adapters.exchanges.ccxt_unified.permissions import key_permissions
 from adapters.exchanges.ccxt_unified.profiles import to_venue_id
 from adapters.exchanges.routing import local_now_ms
 from engine.errors import Rejected, RejectReason, Retryable
 from engine.ids import ExecutionId, Instant, LinkId
 from engine.ports import KeyPermissions
-from engine.trading.instrument import FeeRates, Instrument, Market
+from engine.trading.instrument import FeeRates, Market
 from engine.trading.market import Balance, Position
-from engine.trading.orders import Execution, FundingCharged, OrderReport
+from engine.trading.orders import Execution, FundingCharged, OrderReport, OrderStatus
 
 _TRADES_PER_PAGE = 100
 _ORDERS_PER_PAGE = 50
 _PAGES_MAX = 100
 _KNOWN_MAX = 50_000
+_STREAM_LAG_MS = 1_000
+"""How far the stream's time of an execution may be ahead of the list's."""
+_LISTED_AFTER_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""How long an execution that was told may take to appear in the list."""
 
 
 class CcxtAccount:
@@ -35,6 +42,7 @@ class CcxtAccount:
         self._began_ms = int(local_now_ms())
         # The exchange's order ids with our own and the quantity: most executions name only the former.
         self._known: dict[str, tuple[LinkId | None, int]] = {}
+        self._never_open: dict[LinkId, None] = {}
 
     async def call(self, method: str, *arguments: Any, command: bool = False, **more: Any) -> Any:
         """Call ccxt; raise only our three."""
@@ -82,8 +90,8 @@ class CcxtAccount:
         if paging == "whole":
             return list(await self.call("fetch_open_orders", listed.symbol))
         rows: list[Unified] = []
-        more: dict[str, Any] = {"currentPage": 1} if paging == "page" else {}
-        for number in range(2, _PAGES_MAX):
+        more: dict[str, Any] = {}
+        for _ in range(_PAGES_MAX):
             page = await self.call("fetch_open_orders", listed.symbol, None, _ORDERS_PER_PAGE, more)
             rows += page
             if paging == "cursor":
@@ -95,7 +103,7 @@ class CcxtAccount:
             elif len(page) < _ORDERS_PER_PAGE:
                 return rows
             else:
-                more = {"currentPage": number} if paging == "page" else {"after": page[-1]["id"]}
+                more = {"after": page[-1]["id"]}
         raise Retryable("the list of open orders does not end")
 
     def read(self, listed: Listed, row: Unified) -> OrderReport | None:
@@ -108,7 +116,28 @@ class CcxtAccount:
         except (ValueError, ArithmeticError):
             return None  # Off today's grid: not placed by us.
         self.remember(report.venue_id, report.link_id, report.lots)
-        return report
+        return self._with_refusal(report)
+
+    def note_post_only(self, link_id: LinkId) -> None:
+        """Note that a post-only order is about to leave; until it is seen open, its end is a refusal."""
+        if not self._profile.tells_why_cancelled:
+            if len(self._never_open) >= _KNOWN_MAX:
+                del self._never_open[next(iter(self._never_open))]
+            self._never_open[link_id] = None
+
+    def note_cancel(self, link_id: LinkId) -> None:
+        """Note that we ask for a cancel ourselves: from here on, the order's end says nothing of its beginning."""
+        self._never_open.pop(link_id, None)
+
+    def _with_refusal(self, report: OrderReport) -> OrderReport:
+        if report.link_id not in self._never_open:
+            return report
+        if report.status is not OrderStatus.CANCELLED or report.filled_lots:
+            self._never_open.pop(report.link_id)
+            return report
+        return msgspec.structs.replace(
+            report, status=OrderStatus.REJECTED, reason=RejectReason.WOULD_TAKE_LIQUIDITY, text="was never open"
+        )
 
     async def _find(self, listed: Listed, link_id: LinkId) -> OrderReport | None:
         venue_text = to_venue_id(self._profile, link_id)
@@ -156,6 +185,26 @@ class CcxtAccount:
             await self._ask_whose(listed, trade, venue_id)
         link_id, lots = self._known[venue_id]
         return None if link_id is None else read_trade(listed, trade, link_id, lots)
+
+    async def with_fees(self, listed: Listed, rows: list[Unified]) -> list[Unified]:
+        """Give executions heard on the stream as the list of executions has them: the fee told, and as a cost."""
+        match self._profile.stream_fee:
+            case "change":
+                return [_with_costs(row) for row in rows]
+            case "untold":
+                return await self._listed_like(listed, rows)
+            case _:
+                return rows
+
+    async def _listed_like(self, listed: Listed, rows: list[Unified]) -> list[Unified]:
+        wanted = {str(row["id"]) for row in rows}
+        since_ms = min(int(row["timestamp"]) for row in rows) - _STREAM_LAG_MS
+        for pause_s in _LISTED_AFTER_S:
+            found = [row for row in await self._trades(listed, since_ms) if str(row["id"]) in wanted]
+            if len(found) == len(wanted):
+                return found
+            await asyncio.sleep(pause_s)
+        raise Retryable(f"{len(wanted)} executions were told and are not listed")
 
     async def _trades(self, listed: Listed, since_ms: int) -> list[Unified]:
         found: dict[str, Unified] = {}
@@ -215,6 +264,10 @@ class CcxtAccount:
     async def fee_rates(self, listed: Listed) -> FeeRates:
         """Give the account's rates on one instrument."""
         fees = await self.call("fetch_trading_fee", listed.symbol)
+        told = fees["info"]
+        if self._profile.exchange == "okx" and listed.instrument.market is Market.LINEAR and told.get("makerU"):
+            # ccxt reads `maker` and `taker`, which are those of contracts settled in coin; and minus is paid.
+            return FeeRates(-Decimal(told["makerU"]), -Decimal(told["takerU"]))
         return FeeRates(Decimal(fees["maker"]), Decimal(fees["taker"]))
 
     async def balances(self) -> dict[str, Balance]:
@@ -253,35 +306,14 @@ class CcxtAccount:
                 if not _says_unchanged(str(error)):
                     raise
 
-    async def permissions(self, instrument: Instrument | None = None) -> KeyPermissions:
+    async def permissions(self) -> KeyPermissions:
         """Tell what the key may do, where the exchange tells; `Rejected` says that it does not."""
-        if self._profile.exchange == "bybit":
-            told = (await self.call("privateGetV5UserQueryApi"))["result"]
-            rights = told.get("permissions") or {}
-            writes = str(told.get("readOnly") or "0") == "0"
-            return KeyPermissions(
-                can_trade_spot=writes and "SpotTrade" in rights.get("Spot", []),
-                can_trade_linear=writes and "Order" in rights.get("ContractTrade", []),
-                can_withdraw="Withdraw" in rights.get("Wallet", []),
-                read_only=not writes,
-                bound_to_ip=any(address not in ("", "*") for address in told.get("ips") or []),
-                expires_at_ms=None,
-            )
-        if self._profile.exchange == "binance":
-            told = await self.call("sapiGetAccountApiRestrictions")
-            return KeyPermissions(
-                can_trade_spot=_yes(told, "enableSpotAndMarginTrading"),
-                can_trade_linear=_yes(told, "enableFutures"),
-                can_withdraw=_yes(told, "enableWithdrawals"),
-                read_only=not (_yes(told, "enableSpotAndMarginTrading") or _yes(told, "enableFutures")),
-                bound_to_ip=_yes(told, "ipRestrict"),
-                expires_at_ms=None,
-            )
-        raise Rejected(
-            RejectReason.OTHER,
-            f"{self._profile.exchange} does not tell what a key may do: check by hand that it cannot withdraw",
-            "NotSupported",
-        )
+        return await key_permissions(self._profile.exchange, self.call)
+
+
+def _with_costs(trade: Unified) -> Unified:
+    fees = [{**fee, "cost": -Decimal(fee.get("cost") or "0")} for fee in trade["fees"]]
+    return {**trade, "fees": fees}
 
 
 def _order_lots(listed: Listed, trade: Unified) -> int | None:
@@ -292,7 +324,3 @@ def _order_lots(listed: Listed, trade: Unified) -> int | None:
 def _says_unchanged(text: str) -> bool:
     words = text.lower()
     return any(hint in words for hint in ("not modified", "no need to change", "unchanged", "110025", "110043"))
-
-
-def _yes(told: Unified, right: str) -> bool:
-    return str(told.get(right)).lower() == "true"

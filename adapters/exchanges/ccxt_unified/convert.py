@@ -65,7 +65,8 @@ def read_market(market: Unified) -> Listed | None:
         min_lots=max(1, _ceil(_limit(limits, "amount", "min"), Decimal(precision["amount"]))),
         max_lots=most,
         max_market_lots=min(most, _floor(_limit(limits, "market", "max"), Decimal(precision["amount"]))),
-        min_notional=Decimal(_limit(limits, "cost", "min") or "0"),
+        # KuCoin's least value of a limit order is `minFunds`; ccxt reads that of market orders.
+        min_notional=Decimal((market.get("info") or {}).get("minFunds") or _limit(limits, "cost", "min") or "0"),
         min_ticks=max(1, _ceil(_limit(limits, "price", "min"), tick)),
         max_ticks=_floor(_limit(limits, "price", "max"), tick),
         leverage_max=Decimal(_limit(limits, "leverage", "max") or "1") if kind is Market.LINEAR else Decimal(1),
@@ -149,7 +150,12 @@ def _status(order: Unified, filled: int, lots: int) -> tuple[OrderStatus, Reject
         return (OrderStatus.FILLED if filled >= lots else OrderStatus.CANCELLED), None, ""
     if word not in ("canceled", "expired", "rejected", "canceling"):
         return OrderStatus.OPEN, None, ""
-    crossed = "PostOnly" in told or (word in ("expired", "rejected") and bool(order.get("postOnly")))
+    # OKX cancels such an order, and gives the reason 31: it would have taken liquidity.
+    crossed = (
+        "PostOnly" in told
+        or info.get("cancelSource") == "31"
+        or (word in ("expired", "rejected") and bool(order.get("postOnly")))
+    )
     if crossed and not filled:
         return OrderStatus.REJECTED, RejectReason.WOULD_TAKE_LIQUIDITY, told
     if word == "rejected":

@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 _TIMEFRAMES = {1: "1m", 3: "3m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d"}
 _BARS_PER_PAGE = 500
-_DEPTHS = (5, 20, 50, 100, 200)
-"""Depths that every one of the exchanges takes, or rounds to one that it takes."""
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 15.0
 
 
@@ -31,7 +29,8 @@ class CcxtMarketData:
     """Fulfils `MarketDataPort` for one exchange of `PROFILES`."""
 
     def __init__(self, exchange: str, address: str | None = None, timeout_s: float = 10.0) -> None:
-        self._client = CcxtClient(PROFILES[exchange], None, address, timeout_s)
+        self._profile = PROFILES[exchange]
+        self._client = CcxtClient(self._profile, None, address, timeout_s)
         self._background = Background(f"{exchange}.public")
         self._watched: dict[str, tuple[list[TradeSink], asyncio.Task[None]]] = {}
 
@@ -58,7 +57,8 @@ class CcxtMarketData:
 
     async def book(self, instrument: Instrument, depth: int) -> Book:
         """Give up to `depth` levels of each side."""
-        asked = next((offered for offered in _DEPTHS if offered >= depth), _DEPTHS[-1])
+        depths = self._profile.book_depths
+        asked = next((offered for offered in depths if offered >= depth), depths[-1])
         listed = await self._client.of(instrument)
         book = await self._ask("fetch_order_book", instrument, asked)
 
@@ -148,4 +148,5 @@ async def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -
 
 def _candle(listed: Listed, row: Sequence[Any]) -> Candle:
     opened, high, low, closed = (nearest_ticks(listed.instrument, price) for price in row[1:5])
-    return Candle(Instant(row[0]), opened, high, low, closed, Decimal(row[5]) * listed.contract_base)
+    # ccxt counts the volume of a bar in the base coin, even where it counts everything else in contracts.
+    return Candle(Instant(row[0]), opened, high, low, closed, Decimal(row[5]))

@@ -30,12 +30,18 @@ class Profile(msgspec.Struct, frozen=True):
     """`fetch_order` takes our id. Elsewhere the lists of open and closed orders are asked for it."""
     link_key: str = "clientOrderId"
     """What its cancel and its order lists call our id."""
-    open_orders_paging: Literal["whole", "cursor", "after", "page"] = "whole"
+    open_orders_paging: Literal["whole", "cursor", "after"] = "whole"
     """How its list of open orders goes on after a full page."""
     orders_per_s: int = 10
     """Documented limit of placements, and of cancels; ccxt's own throttle is laxer than some exchanges."""
     trades_span_h: int = 24
     """The longest span that a query of executions may cover."""
+    stream_fee: Literal["cost", "change", "untold"] = "cost"
+    """How a trade on its stream names the fee: as a cost, as a change of the balance (minus when paid), or not."""
+    tells_why_cancelled: bool = True
+    """Its rows tell a post-only order that would have taken from one that somebody cancelled."""
+    book_depths: tuple[int, ...] = (5, 20, 50, 100, 200)
+    """The depths of a book that it takes, or ccxt for it rounds to one that it takes."""
     funding_sign: int = -1
     """-1 where a payment of ours is written as a negative amount, as ccxt means it."""
     receive_window_ms: int = 10_000
@@ -62,14 +68,18 @@ PROFILES: Mapping[str, Profile] = {
             letters_and_digits_only=True,
             market_buy={"tgtCcy": "base_ccy"},
             open_orders_paging="after",
+            stream_fee="change",
             options={"fetchMarkets": {"types": ["spot", "swap"]}},
         ),
-        # KuCoin's futures are a second venue with its own balances; they need a port of their own.
+        # KuCoin's futures are a second venue with its own balances; they need a port of their own. Its unified
+        # account speaks another dialect again: the keys of classic accounts only, which all trade as `hf` today.
         Profile(
             exchange="kucoin",
             markets=_SPOT_ONLY,
-            open_orders_paging="page",
-            options={"fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}},
+            stream_fee="untold",
+            tells_why_cancelled=False,
+            book_depths=(20, 100),
+            options={"fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}, "hf": True, "uta": False},
         ),
         Profile(
             exchange="mexc",

@@ -1,13 +1,15 @@
 """The private streams of any exchange behind ccxt.pro: orders and executions to the bots they belong to.
 
 ccxt replays nothing after a lost line and does not say when it is subscribed again, so each loss is followed by a
-gap notice a moment after the line was asked for anew.
+gap notice a moment after the line was asked for anew. What arrives while nobody waits for it stays unseen until
+the next message; so one loop does nothing but wait, and another hands on.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from adapters.exchanges.background import Background
 from adapters.exchanges.ccxt_unified.account import CcxtAccount
@@ -17,12 +19,15 @@ from engine.errors import VenueError
 
 log = logging.getLogger(__name__)
 
+Handler = Callable[[Listed, list[Unified]], Awaitable[None]]
+
 _GAP_AFTER_S = 1.0
+_HEARD_MAX = 10_000
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 15.0
 
 
 class PrivateStreams:
-    """Two loops per instrument, shared by its bots."""
+    """Orders and executions of each instrument, shared by its bots."""
 
     def __init__(self, account: CcxtAccount, routes: Routes[None], background: Background) -> None:
         self._account = account
@@ -49,14 +54,14 @@ class PrivateStreams:
             return
         self._watched.add(listed.symbol)
         self._heard_s = time.monotonic()
-        for method, handle in (("watch_orders", self._order), ("watch_my_trades", self._trade)):
+        for method, handle in (("watch_orders", self._orders), ("watch_my_trades", self._trades)):
             self._background.start(self._follow(method, listed, handle), f"{method}.{listed.symbol}")
         self._gap_soon()
 
-    async def _follow(
-        self, method: str, listed: Listed, handle: Callable[[Listed, Unified], Awaitable[None]]
-    ) -> None:
+    async def _follow(self, method: str, listed: Listed, handle: Handler) -> None:
         name, failures = f"{method}.{listed.symbol}", 0
+        heard: asyncio.Queue[Unified] = asyncio.Queue(_HEARD_MAX)
+        self._background.start(self._hand_on(heard, listed, handle), f"{name}.hand_on")
         while True:
             try:
                 rows = await self._account.call(method, listed.symbol)
@@ -72,20 +77,43 @@ class PrivateStreams:
             self._heard_s = time.monotonic()
             for row in rows:
                 try:
-                    await handle(listed, row)
-                except (VenueError, ValueError, KeyError, ArithmeticError) as error:
-                    log.error("ccxt.unreadable name=%s error=%s", name, error)
+                    # A copy: ccxt writes an order's next state into the row of the last one.
+                    heard.put_nowait(dict(row))
+                except asyncio.QueueFull:
                     self._gap_soon()
 
-    async def _order(self, listed: Listed, row: Unified) -> None:
-        report = self._account.read(listed, row)
-        if report is not None and (route := self._routes.of(report.link_id)) is not None:
-            await route.deliver(report, local_now_ms())
+    async def _hand_on(self, heard: asyncio.Queue[Unified], listed: Listed, handle: Handler) -> None:
+        while True:
+            rows = [await heard.get()]
+            while not heard.empty():
+                rows.append(heard.get_nowait())
+            try:
+                await handle(listed, rows)
+            except VenueError as error:
+                log.error("ccxt.unreadable name=%s error=%s", listed.symbol, error)
+                self._gap_soon()
 
-    async def _trade(self, listed: Listed, row: Unified) -> None:
-        execution = await self._account.read_trade(listed, row)
-        if execution is not None and (route := self._routes.of(execution.link_id)) is not None:
-            await route.deliver(execution, local_now_ms())
+    async def _orders(self, listed: Listed, rows: list[Unified]) -> None:
+        for row in rows:
+            with self._unreadable_is_a_gap(listed):
+                report = self._account.read(listed, row)
+                if report is not None and (route := self._routes.of(report.link_id)) is not None:
+                    await route.deliver(report, local_now_ms())
+
+    async def _trades(self, listed: Listed, rows: list[Unified]) -> None:
+        for row in await self._account.with_fees(listed, rows):
+            with self._unreadable_is_a_gap(listed):
+                execution = await self._account.read_trade(listed, row)
+                if execution is not None and (route := self._routes.of(execution.link_id)) is not None:
+                    await route.deliver(execution, local_now_ms())
+
+    @contextmanager
+    def _unreadable_is_a_gap(self, listed: Listed) -> Iterator[None]:
+        try:
+            yield
+        except (VenueError, ValueError, KeyError, ArithmeticError) as error:
+            log.error("ccxt.unreadable symbol=%s error=%s", listed.symbol, error)
+            self._gap_soon()
 
     def _gap_soon(self) -> None:
         if not self._gap_due:

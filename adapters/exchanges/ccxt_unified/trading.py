@@ -217,6 +217,7 @@ class CcxtTrading:
         price = None if order.kind is OrderKind.MARKET else listed.instrument.price_text(order.ticks)
         if order.kind is OrderKind.POST_ONLY:
             params["postOnly"] = True
+            self._account.note_post_only(order.link_id)
         if order.reduce_only and listed.instrument.market is Market.LINEAR:
             params["reduceOnly"] = True
         if price is None and order.side is Side.BUY and listed.instrument.market is Market.SPOT:
@@ -242,6 +243,7 @@ class CcxtTrading:
         return venue_id
 
     async def _cancel(self, listed: Listed, cancel: CancelOrder) -> None:
+        self._account.note_cancel(cancel.link_id)
         params = {self._profile.link_key: to_venue_id(self._profile, cancel.link_id)}
         await self._account.call("cancel_order", None, listed.symbol, params, command=True)
 
