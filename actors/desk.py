@@ -51,26 +51,35 @@ class UnknownAccount(LookupError):
     """No exchange account has this id."""
 
 
-class BotView(msgspec.Struct, frozen=True):
-    """A bot as people see it. `live` is False where its process did not answer: then it is as last written."""
+class BotFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What every screen says about a bot. The API gives it to other people's programs: add fields, change none."""
 
-    bot: BotId
+    id: BotId
     name: str
     account: AccountId
     config: GridConfig
     desired: str
+    """What its owner wants."""
     status: str
+    """What it says of itself."""
     status_reason: str
     feed: str
+    """What its prices are."""
     placement: str
     price: Decimal | None
     profit: ProfitReport | None
-    levels: list[LevelView]
     live: bool
-    journal_lag: int | None
-    """Messages that the bot's process has taken in and not written yet; None where it did not answer."""
+    """False: its process did not answer, and this is the last written state."""
     as_of_ms: Instant
     created_ms: Instant
+
+
+class BotView(BotFacts, frozen=True, kw_only=True):
+    """A bot as its desk sees it."""
+
+    levels: list[LevelView]
+    journal_lag: int | None
+    """Messages that the bot's process has taken in and not written yet; None where it did not answer."""
 
 
 class BotDesk:
@@ -231,7 +240,7 @@ class BotDesk:
             profit = None if state is None else report(state, state.last_ticks, as_of_ms)
             levels = [] if state is None else explain(state, as_of_ms)
         return BotView(
-            bot=row.id,
+            id=row.id,
             name=row.name,
             account=row.account,
             config=config,

@@ -54,7 +54,7 @@ class HostHandle(msgspec.Struct):
 
 
 class Supervisor:
-    """The plain class; `start_supervisor` makes it a Ray actor."""
+    """The plain class; `actors.wiring` makes it a Ray actor."""
 
     def __init__(self, wiring_data: bytes) -> None:
         self._data = wiring_data
@@ -259,22 +259,11 @@ class Supervisor:
             if len(host.bots) < self._plan.bots_per_host:
                 return host
         name = f"{HOST_PREFIX}{secrets.token_hex(4)}"
-        actor = (
-            ray.remote(BotHost)
-            .options(
-                name=name,
-                namespace=wiring.NAMESPACE,
-                lifetime="detached",
-                # A host that dies is replaced by a new one with an empty memory: one way to begin, not two.
-                max_restarts=0,
-                max_task_retries=0,
-                max_concurrency=1_000,
-                num_cpus=0,
-                scheduling_strategy=wiring.host_strategy(self._plan),
-            )
-            .remote(self._data, name)
+        # A host that dies is replaced by a new one with an empty memory: one way to begin, not two.
+        make = wiring.detached_actor(
+            BotHost, name, restarts=0, concurrency=1_000, strategy=wiring.host_strategy(self._plan)
         )
-        return self._add(name, actor)
+        return self._add(name, make.remote(self._data, name))
 
     def _add(self, name: str, actor: ActorHandle) -> HostHandle:
         self._hosts[name] = HostHandle(name, actor, answered_ms=now_ms())

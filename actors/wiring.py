@@ -32,6 +32,8 @@ NAMESPACE = "trellis"
 VENUE_NAME = "paper-venue"
 SUPERVISOR_NAME = "supervisor"
 LEASE_TTL_MS = 10_000
+FOR_EVER = -1
+"""How often Ray starts an actor again that dies."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -103,6 +105,21 @@ def paper_key(home: Path, account: AccountId) -> ApiKey:
 
 
 # ---------------------------------------------------------------------- actors
+
+
+def detached_actor(kind: type, name: str, *, restarts: int, concurrency: int, strategy: Any = "DEFAULT") -> Any:
+    """Prepare a named actor that outlives whoever starts it. Ray never makes one of its calls a second time."""
+    return ray.remote(kind).options(
+        name=name,
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        lifetime="detached",
+        max_restarts=restarts,
+        max_task_retries=0,
+        max_concurrency=concurrency,
+        num_cpus=0,
+        scheduling_strategy=strategy,
+    )
 
 
 def host_strategy(plan: Plan) -> Any:
@@ -200,20 +217,8 @@ async def _start_venue(settings: Settings) -> tuple[Any, str, int]:
         home=settings.home,
         log_level=settings.log_level,
     )
-    actor = (
-        ray.remote(PaperVenueActor)
-        .options(
-            name=VENUE_NAME,
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached",
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=100,
-            num_cpus=0,
-        )
-        .remote(msgspec.msgpack.encode(plan, enc_hook=str))
-    )
+    make = detached_actor(PaperVenueActor, VENUE_NAME, restarts=FOR_EVER, concurrency=100)
+    actor = make.remote(msgspec.msgpack.encode(plan, enc_hook=str))
     await actor.address.remote()
     feed_name, port = await actor.describe.remote()
     return actor, feed_name, port
@@ -222,17 +227,5 @@ async def _start_venue(settings: Settings) -> tuple[Any, str, int]:
 def _start_supervisor(plan: Plan) -> Any:
     from actors.supervisor import Supervisor
 
-    return (
-        ray.remote(Supervisor)
-        .options(
-            name=SUPERVISOR_NAME,
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached",
-            max_restarts=-1,
-            max_task_retries=0,
-            max_concurrency=1_000,
-            num_cpus=0,
-        )
-        .remote(encode_plan(plan))
-    )
+    make = detached_actor(Supervisor, SUPERVISOR_NAME, restarts=FOR_EVER, concurrency=1_000)
+    return make.remote(encode_plan(plan))

@@ -160,7 +160,7 @@ class LiveStream:
             dirty, self._dirty = self._dirty, {}
             try:
                 if EVERYTHING in dirty:
-                    dirty = {view.bot: None for view in await self._desk.views()}
+                    dirty = {view.id: None for view in await self._desk.views()}
                 for bot in list(dirty):
                     await self._tell(BotId(bot))
                     del dirty[bot]
@@ -174,11 +174,11 @@ class LiveStream:
         if self._following:
             return
         for view in await self._desk.views():
-            actions = await self._actions.page(view.bot, limit=1)
-            self._seen_actions[view.bot] = max((row.seq for row in actions.items), default=0)
+            actions = await self._actions.page(view.id, limit=1)
+            self._seen_actions[view.id] = max((row.seq for row in actions.items), default=0)
             # Executions are listed by the venue's time: the newest need not have come last.
-            executions = await self._executions.page(view.bot, limit=PAGE_ROWS)
-            self._seen_executions[view.bot] = max((row.seq for row in executions.items), default=0)
+            executions = await self._executions.page(view.id, limit=PAGE_ROWS)
+            self._seen_executions[view.id] = max((row.seq for row in executions.items), default=0)
         self._following = True
 
     async def _tell(self, bot: BotId) -> None:

@@ -68,15 +68,15 @@ def _bot_families(views: Sequence[BotView]) -> Iterator[Metric]:
     answering = GaugeMetricFamily("trellis_bot_up", "Whether a bot's process answers", labels=["bot"])
     now_ms = time.time_ns() // 1_000_000
     for view in views:
-        orders.add_metric([view.bot], sum(level.order is not None for level in view.levels))
-        age.add_metric([view.bot], max(0, now_ms - view.as_of_ms) / 1000)
-        answering.add_metric([view.bot], float(view.live))
+        orders.add_metric([view.id], sum(level.order is not None for level in view.levels))
+        age.add_metric([view.id], max(0, now_ms - view.as_of_ms) / 1000)
+        answering.add_metric([view.id], float(view.live))
         if view.journal_lag is not None:
-            lag.add_metric([view.bot], view.journal_lag)
+            lag.add_metric([view.id], view.journal_lag)
         if view.profit is not None:
-            executions.add_metric([view.bot], view.profit.trades)
-            trips.add_metric([view.bot], view.profit.trips)
-            total.add_metric([view.bot, view.config.symbol], float(view.profit.total))
+            executions.add_metric([view.id], view.profit.trades)
+            trips.add_metric([view.id], view.profit.trips)
+            total.add_metric([view.id, view.config.symbol], float(view.profit.total))
     yield from (orders, executions, trips, total, age, lag, answering)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from actors.desk import BotView
+from actors.desk import BotFacts, BotView
 from actors.messages import ComponentHealth, StopOutcome
 from engine.grid.config import GridConfig
 from engine.grid.explain import LevelView
@@ -45,29 +45,12 @@ class StopBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Close the position at market, instead of keeping it."""
 
 
-class Bot(msgspec.Struct, frozen=True):
+class Bot(BotFacts, frozen=True, kw_only=True):
     """A bot as it is now."""
 
-    id: BotId
-    name: str
-    account: AccountId
-    config: GridConfig
-    desired: str
-    """What its owner wants."""
-    status: str
-    """What it says of itself."""
-    status_reason: str
-    feed: str
-    """What its prices are."""
-    placement: str
-    price: Decimal | None
-    profit: ProfitReport | None
     open_orders: int
     levels: int
-    live: bool
-    """False: its process did not answer, and this is the last written state."""
-    as_of_ms: Instant
-    created_ms: Instant
+    """How many there are; each has an address of its own to say why it has, or has not, an order."""
 
 
 class BotList(msgspec.Struct, frozen=True):
@@ -135,21 +118,5 @@ class Health(msgspec.Struct, frozen=True):
 
 def to_bot(view: BotView) -> Bot:
     """Leave the levels out of a bot's view: they have an address of their own."""
-    return Bot(
-        id=view.bot,
-        name=view.name,
-        account=AccountId(view.account),
-        config=view.config,
-        desired=view.desired,
-        status=view.status,
-        status_reason=view.status_reason,
-        feed=view.feed,
-        placement=view.placement,
-        price=view.price,
-        profit=view.profit,
-        open_orders=sum(level.order is not None for level in view.levels),
-        levels=len(view.levels),
-        live=view.live,
-        as_of_ms=Instant(view.as_of_ms),
-        created_ms=Instant(view.created_ms),
-    )
+    facts = {name: getattr(view, name) for name in BotFacts.__struct_fields__}
+    return Bot(**facts, open_orders=sum(level.order is not None for level in view.levels), levels=len(view.levels))

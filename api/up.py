@@ -161,7 +161,7 @@ class Starter:
             if self._settings.bybit_environment is Environment.PAPER:
                 with self._step("Demo bot") as say:
                     made = await create_first(engine, suggestion.config)
-                    say(f"{made.bot} trades {made.config.symbol}" if made else "not needed: there are bots")
+                    say(f"{made.id} trades {made.config.symbol}" if made else "not needed: there are bots")
         except Exception as error:
             # Everything else runs: a missing demo is no reason to stop it.
             log.exception("up.no_demo")
@@ -188,7 +188,7 @@ class Starter:
         program = _program()
         say("  Type next, in another terminal:")
         if views:
-            say(f"    {program} bots watch {(wanted or views)[0].bot}")
+            say(f"    {program} bots watch {(wanted or views)[0].id}")
         if suggestion is not None:
             grid = f"--lower {suggestion.lower:f} --upper {suggestion.upper:f} --grids 20 --amount 2000"
             say(f"    {program} bots create {suggestion.symbol} {grid}", soft_wrap=True)

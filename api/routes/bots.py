@@ -67,14 +67,14 @@ async def show_bot(services: Services, bot: str) -> Bot:
 async def show_levels(services: Services, bot: str) -> Levels:
     """Say of each level why it has, or has not, an order."""
     view = await services.desk.view(BotId(bot))
-    return Levels(view.bot, view.price, view.live, view.as_of_ms, list(view.levels))
+    return Levels(view.id, view.price, view.live, view.as_of_ms, list(view.levels))
 
 
 @routes.get("/api/v1/bots/{bot}/pnl", problems=(404, 503))
 async def show_profit(services: Services, bot: str) -> Profit:
     """Show a bot's result, term by term."""
     view = await services.desk.view(BotId(bot))
-    return Profit(view.bot, view.profit, view.live, view.as_of_ms)
+    return Profit(view.id, view.profit, view.live, view.as_of_ms)
 
 
 @routes.post("/api/v1/bots/{bot}/start", problems=(400, 404, 409, 503))

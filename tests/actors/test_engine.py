@@ -109,8 +109,8 @@ async def a_bot(engine: Engine, name: str) -> BotId:
     )
     view = await engine.desk.create("test", PAPER_ACCOUNT, name, config, f"{name} {engine.plan.bots_per_host}")
     assert isinstance(view, BotView), view
-    await trades_again(engine, view.bot)
-    return view.bot
+    await trades_again(engine, view.id)
+    return view.id
 
 
 async def end(engine: Engine, bot: BotId) -> None:

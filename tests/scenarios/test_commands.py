@@ -169,15 +169,15 @@ async def test_creating_twice_with_one_command_id_gives_one_bot(world: World) ->
     desk = await desk_of(world)
     first = await desk.create("me", PAPER_ACCOUNT, "grid", CONFIG, "command-1")
     again = await desk.create("me", PAPER_ACCOUNT, "grid", CONFIG, "command-1")
-    assert first.bot == again.bot
+    assert first.id == again.id
     with pytest.raises(AlreadyExistsDifferently):
         await desk.create("me", PAPER_ACCOUNT, "another name", CONFIG, "command-1")
-    await world.trades(first.bot)
-    view = await desk.view(first.bot)
+    await world.trades(first.id)
+    view = await desk.view(first.id)
     assert (view.live, view.status, len([level for level in view.levels if level.order])) == (True, "running", 10)
-    await desk.stop("me", first.bot, sell=True, command_id="command-2")
-    await world.has_status(first.bot, BotStatus.STOPPED)
-    await world.assert_reconciled(first.bot)
+    await desk.stop("me", first.id, sell=True, command_id="command-2")
+    await world.has_status(first.id, BotStatus.STOPPED)
+    await world.assert_reconciled(first.id)
     await desk.close()
 
 
