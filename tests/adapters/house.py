@@ -21,6 +21,7 @@ from engine.trading.instrument import Instrument, Market
 from engine.trading.orders import (
     CancelOrder,
     Execution,
+    LookUpOrder,
     OrderAccepted,
     OrderFact,
     OrderKind,
@@ -144,7 +145,7 @@ class Bot:
         """Count lots of the base coin."""
         return self.instrument.lots(quantity)
 
-    async def submit(self, *effects: PlaceOrder | CancelOrder) -> None:
+    async def submit(self, *effects: PlaceOrder | CancelOrder | LookUpOrder) -> None:
         """Send effects through the port."""
         await self.house.trading.submit(self.instrument, effects)
 

@@ -88,7 +88,7 @@ async def test_a_process_suspended_past_its_lease_places_nothing_when_it_wakes_u
     seeded: Database, postgres_dsn: str, home: Path
 ) -> None:
     async with a_world(seeded, postgres_dsn, home, TTL_MS, Limits()) as world:
-        bot = await world.create("neutral", grids=40, leverage=10)
+        bot = await world.create("neutral", grids=80, leverage=10)
         with host_process(world, bot) as old:
             # Suspended while most of its orders still wait in its own queue for the rate limit.
             await eventually(lambda: world.open(bot), "the first orders arrive", 30)
@@ -97,7 +97,7 @@ async def test_a_process_suspended_past_its_lease_places_nothing_when_it_wakes_u
             new = await world.host()
             await world.bots.set_desired(bot, DesiredState.STOPPED_SELLING, "test")
             await new.assign([bot])
-            # Forty orders in doubt are looked up one by one, as fast as an address may ask.
+            # Most of eighty orders are in doubt, and an address may ask only so many questions a second.
             await world.has_status(bot, BotStatus.STOPPED, 90)
             placed = world.placed(bot)
             old.resume()

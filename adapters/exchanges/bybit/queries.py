@@ -4,7 +4,6 @@ An answer here is the venue's truth for a resync, so lists are paged to their en
 said only when it can no longer become false.
 """
 
-import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -68,23 +67,15 @@ class AccountQueries:
             start_ms = end_ms + 1
         return [fact for _, _, fact in sorted(found.values(), key=lambda entry: entry[:2])]
 
-    async def find_order(self, codec: InstrumentCodec, link_id: LinkId, sent_ms: int | None) -> OrderReport | None:
-        """Look an order up; None is definite.
+    async def ask_order(self, codec: InstrumentCodec, link_id: LinkId) -> OrderReport | None:
+        """Look for an order among the open ones, the lately closed ones and in history; None if none shows it."""
+        row = await self._find_row(codec.instrument, link_id)
+        return None if row is None else codec.report(row)
 
-        A request that the venue has not processed yet can still become an order until its receive window is over.
-        So nothing found is believed only if the question was asked after that; `sent_ms` says when the order was
-        sent, None that it was not sent by this process.
-        """
+    def travels_s(self, sent_ms: int | None) -> float:
+        """Tell for how long an order sent at `sent_ms` may still appear; None means not sent by this process."""
         definite_ms = (sent_ms or self._began_ms) + self._recv_window_ms + _SETTLING_MS
-        pause_s = 0.25
-        while True:
-            asked_ms = self._clock.now_ms()
-            if (row := await self._find_row(codec.instrument, link_id)) is not None:
-                return codec.report(row)
-            if asked_ms > definite_ms:
-                return None
-            await asyncio.sleep(min(pause_s, (definite_ms - asked_ms) / 1000 + 0.01))
-            pause_s *= 2
+        return (definite_ms - self._clock.now_ms() + 1) / 1000
 
     async def fee_rates(self, instrument: Instrument) -> FeeRates:
         """Give the account's rates on one instrument."""

@@ -71,7 +71,7 @@ class BybitTrading:
         self._entry = OrderEntry(self._rest, self._clock, self._limits, self._background, self._rest.measure_clock)
         self._private: PrivateStream | None = None
         self._trade: TradeSocket[Request] | None = None
-        self._look_ups: LookUps[InstrumentCodec] = LookUps(self.find_order, self._background)
+        self._look_ups: LookUps[InstrumentCodec] = LookUps(self, self._background)
 
     def __repr__(self) -> str:
         return f"BybitTrading(rest={self._hosts.rest!r}, api_key=***)"
@@ -87,7 +87,6 @@ class BybitTrading:
         self._queries.begin()
         self._private = PrivateStream(
             f"{self._hosts.private}/v5/private",
-            lambda: self._rest.http,
             self._signer,
             self._clock,
             self._routes,
@@ -99,8 +98,7 @@ class BybitTrading:
         if self._hosts.trade is not None:
             self._trade = self._entry.trade = TradeSocket(
                 f"{self._hosts.trade}/v5/trade",
-                lambda: self._rest.http,
-                self._signer,
+                    self._signer,
                 self._clock,
                 on_reply=self._entry.answered,
                 on_lost=self._entry.lost,
@@ -149,7 +147,7 @@ class BybitTrading:
 
     # ------------------------------------------------------------------ orders
 
-    async def submit(
+    def submit(
         self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
     ) -> None:
         """Carry out effects in the given order; the answers come to the bot's sink.
@@ -168,7 +166,7 @@ class BybitTrading:
             else:
                 orders.append(effect)  # type: ignore[arg-type]
         if orders:
-            await self._entry.submit(route, orders)
+            self._entry.submit(route, orders)
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
         """List every open order of ours whose link id starts with `link_prefix`."""
@@ -185,8 +183,15 @@ class BybitTrading:
 
         For an order that may still be travelling the answer takes as long as its receive window.
         """
-        sent_ms = self._entry.sent_ms(link_id)
-        return await self._queries.find_order(InstrumentCodec(instrument), link_id, sent_ms)
+        return await self._look_ups.find(instrument, link_id)
+
+    async def ask_order(self, instrument: Instrument, link_id: LinkId) -> OrderReport | None:
+        """Look for an order once; None is not definite while the order may still be travelling."""
+        return await self._queries.ask_order(InstrumentCodec(instrument), link_id)
+
+    def travels_s(self, link_id: LinkId) -> float:
+        """Tell for how long a placement of this order may still reach the venue."""
+        return self._queries.travels_s(self._entry.sent_ms(link_id))
 
     # ------------------------------------------------------------------ account
 

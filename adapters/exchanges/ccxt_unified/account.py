@@ -71,19 +71,9 @@ class CcxtAccount:
             if report.link_id.startswith(link_prefix) and not report.status.is_final
         ]
 
-    async def find_order(self, listed: Listed, link_id: LinkId, sent_ms: int | None) -> OrderReport | None:
-        """Look an order up; None is definite, and said only after the order could no longer arrive."""
-        definite_ms = (sent_ms or self._began_ms) + self._settle_ms
-        pause_s = 0.25
-        while True:
-            asked_ms = int(local_now_ms())
-            report = await self._find(listed, link_id)
-            if report is not None:
-                return report
-            if asked_ms > definite_ms:
-                return None
-            await asyncio.sleep(min(pause_s, (definite_ms - asked_ms) / 1000 + 0.01))
-            pause_s *= 2
+    def travels_s(self, sent_ms: int | None) -> float:
+        """Tell for how long an order sent at `sent_ms` may still appear; None means not sent by this process."""
+        return ((sent_ms or self._began_ms) + self._settle_ms - int(local_now_ms()) + 1) / 1000
 
     async def _open_rows(self, listed: Listed) -> list[Unified]:
         paging = self._profile.open_orders_paging
@@ -139,7 +129,8 @@ class CcxtAccount:
             report, status=OrderStatus.REJECTED, reason=RejectReason.WOULD_TAKE_LIQUIDITY, text="was never open"
         )
 
-    async def _find(self, listed: Listed, link_id: LinkId) -> OrderReport | None:
+    async def ask_order(self, listed: Listed, link_id: LinkId) -> OrderReport | None:
+        """Look for an order everywhere, once; None if the exchange does not show it now."""
         venue_text = to_venue_id(self._profile, link_id)
         if self._profile.finds_by_link_id:
             try:

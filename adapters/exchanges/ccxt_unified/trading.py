@@ -74,7 +74,7 @@ class CcxtTrading:
         self._cancels: asyncio.Queue[Entry] = asyncio.Queue(_QUEUE_MAX)
         self._connected = False
         self._sent_ms: dict[LinkId, int] = {}
-        self._look_ups: LookUps[None] = LookUps(self.find_order, self._background)
+        self._look_ups: LookUps[None] = LookUps(self, self._background)
 
     def __repr__(self) -> str:
         return f"CcxtTrading({self._profile.exchange!r}, api_key=***)"
@@ -153,8 +153,15 @@ class CcxtTrading:
 
     async def find_order(self, instrument: Instrument, link_id: LinkId) -> OrderReport | None:
         """Look an order up among the open ones and in history; None is a definite "never seen"."""
-        listed = await self._client.of(instrument)
-        return await self._account.find_order(listed, link_id, self._sent_ms.get(link_id))
+        return await self._look_ups.find(instrument, link_id)
+
+    async def ask_order(self, instrument: Instrument, link_id: LinkId) -> OrderReport | None:
+        """Look for an order once; None is not definite while the order may still be travelling."""
+        return await self._account.ask_order(await self._client.of(instrument), link_id)
+
+    def travels_s(self, link_id: LinkId) -> float:
+        """Tell for how long a placement of this order may still reach the exchange."""
+        return self._account.travels_s(self._sent_ms.get(link_id))
 
     # ------------------------------------------------------------------ account
 

@@ -15,13 +15,14 @@ from adapters.exchanges.bybit.trading import BybitTrading
 from adapters.exchanges.paper.limits import Limits
 from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason, Retryable
-from engine.ids import Instant
-from engine.trading.instrument import Market
+from engine.ids import Instant, LinkId
+from engine.trading.instrument import Instrument, Market
 from engine.trading.orders import (
     CancelOrder,
     CancelRefused,
     Execution,
     LookUpOrder,
+    OrderAbsent,
     OrderAccepted,
     OrderInDoubt,
     OrderRejected,
@@ -337,3 +338,28 @@ async def test_closing_drops_the_queue_and_reports_what_was_on_its_way(house: Ho
     await eventually(lambda: placements(house)[order.link_id] == 1, "the venue's books")
     await house.trading.close()
     assert [type(fact) for fact in bot.facts if not isinstance(fact, OrderReport)] == [OrderInDoubt]
+
+
+async def test_many_doubts_are_settled_together_each_named_twice_at_most(
+    house: House, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: Counter[str] = Counter()
+    ask = house.trading.ask_order  # type: ignore[attr-defined]  # Not of the port: what look-ups ask the adapter.
+
+    async def counted(instrument: Instrument, link_id: LinkId) -> OrderReport | None:
+        named[link_id] += 1
+        return await ask(instrument, link_id)
+
+    monkeypatch.setattr(house.trading, "ask_order", counted)
+    resting = [bot.order(below=1_000 + number) for number in range(30)]
+    house.place(bot.instrument, resting)
+    never = [bot.link_id() for _ in range(10)]
+    bot.facts.clear()
+    await bot.submit(*(LookUpOrder(order.link_id) for order in resting), *(LookUpOrder(name) for name in never))
+    for order in resting:
+        await bot.heard(order.link_id, OrderReport)
+    for link_id in never:
+        await bot.heard(link_id, OrderAbsent)
+    assert not set(named) & {order.link_id for order in resting}, "the list of open orders has told of them"
+    assert set(named) == set(never)
+    assert max(named.values()) <= 2
