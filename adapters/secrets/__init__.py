@@ -1,1 +1,1 @@
-"""Where exchange keys come from: the environment, or a key file sealed with a passphrase."""
+"""Where exchange keys come from, and how they are kept: the environment, a sealed file, sealed rows."""

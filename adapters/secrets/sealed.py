@@ -41,7 +41,7 @@ def seal(path: Path, keys: Mapping[AccountId, ApiKey], passphrase: str | bytes) 
     header = _HEADER.pack(_MAGIC, _COST_LOG2, _BLOCK, _LANES, salt, nonce)
     key = _derive(secret, salt, _COST_LOG2, _BLOCK, _LANES)
     sealed = AESGCM(key).encrypt(nonce, msgspec.json.encode(dict(keys)), header)
-    _write_private(path, header + sealed)
+    write_private(path, header + sealed)
 
 
 def open(path: Path, passphrase: str | bytes) -> dict[AccountId, ApiKey]:
@@ -76,7 +76,8 @@ def _derive(passphrase: bytes, salt: bytes, cost_log2: int, block: int, lanes: i
     return Scrypt(salt=salt, length=32, n=2**cost_log2, r=block, p=lanes).derive(passphrase)
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, in one step: the old content or the new one, never a part."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
