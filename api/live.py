@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 
 RING_EVENTS = 5_000
 LISTENERS_MAX = 50
-GATHER_S = 0.2
-"""Wake-ups of a busy bot within this time become one look at it."""
+GATHER_S = 0.02
+"""Wake-ups within this time become one look. Short, because a fill waits for it; the journal has gathered for
+its commit already, so a busy bot wakes us no more than some fifteen times a second."""
+DESCRIBE_S = 0.5
+"""A bot as a whole is told this often at most: asking its process costs more than reading the rows of a fill."""
 HEARTBEAT_S = 15.0
 LINGER_S = 120.0
 """For so long after the last screen left we go on looking, so that a dropped connection can be resumed."""
@@ -75,6 +78,8 @@ class LiveStream:
         self._left_at = -LINGER_S
         self._following = False
         self._dirty: dict[str, None] = {}
+        self._woken = asyncio.Event()
+        self._undescribed: dict[BotId, None] = {}
         self._seen_actions: dict[BotId, int] = {}
         self._seen_executions: dict[BotId, int] = {}
         self._closed = False
@@ -143,31 +148,56 @@ class LiveStream:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._gather(), name="stream wake-ups")
             tasks.create_task(self._look(), name="stream reader")
+            tasks.create_task(self._describe(), name="stream describer")
 
     async def _gather(self) -> None:
         async with aclosing(listen(self._database)) as wake_ups:
             async for bot in wake_ups:
                 self._dirty[bot] = None
+                self._woken.set()
 
     async def _look(self) -> None:
+        """Tell the new rows of the bots that changed: a fill is on its way to the screens before anything else."""
         while True:
+            await self._woken.wait()
             await asyncio.sleep(GATHER_S)
-            if not self._listeners and time.monotonic() - self._left_at > LINGER_S:
-                self._following = False
-                self._dirty.clear()
-            if not self._dirty or not self._following:
-                continue
+            self._woken.clear()
+            if not self._is_followed():
+                continue  # What is dirty waits for the first screen.
             dirty, self._dirty = self._dirty, {}
             try:
                 if EVERYTHING in dirty:
                     dirty = {view.id: None for view in await self._desk.views()}
-                for bot in list(dirty):
-                    await self._tell(BotId(bot))
-                    del dirty[bot]
+                told = await asyncio.gather(
+                    *(self._tell_rows(BotId(bot)) for bot in dirty), return_exceptions=True
+                )
+                for failure in filter(None, told):
+                    raise failure
+                self._undescribed |= {BotId(bot): None for bot in dirty}
             except (Retryable, OutcomeUnknown, TimeoutError) as error:
                 log.warning("stream.look_failed error=%s", error)
+                # Rows that were told are not told again: each bot's are counted.
                 self._dirty = dirty | self._dirty
                 await asyncio.sleep(1.0)
+                self._woken.set()
+
+    async def _describe(self) -> None:
+        """Tell how the bots that changed are as a whole, a little after their rows."""
+        while True:
+            await asyncio.sleep(DESCRIBE_S)
+            waiting, self._undescribed = self._undescribed, {}
+            try:
+                for bot in list(waiting):
+                    await self._tell_view(bot)
+                    del waiting[bot]
+            except (Retryable, OutcomeUnknown, TimeoutError) as error:
+                log.warning("stream.describe_failed error=%s", error)
+                self._undescribed = waiting | self._undescribed
+
+    def _is_followed(self) -> bool:
+        if not self._listeners and time.monotonic() - self._left_at > LINGER_S:
+            self._following = False
+        return self._following
 
     async def _follow(self) -> None:
         """Begin where each bot's log is now; a bot that comes later is told from its first line."""
@@ -180,12 +210,15 @@ class LiveStream:
             executions = await self._executions.page(view.id, limit=PAGE_ROWS)
             self._seen_executions[view.id] = max((row.seq for row in executions.items), default=0)
         self._following = True
+        self._woken.set()
 
-    async def _tell(self, bot: BotId) -> None:
+    async def _tell_rows(self, bot: BotId) -> None:
         for execution in reversed(await self._new_rows(self._executions, self._seen_executions, bot)):
             self._publish(bot, "execution", ExecutionSeen(bot, execution))
         for action in reversed(await self._new_rows(self._actions, self._seen_actions, bot)):
             self._publish(bot, "action", ActionTaken(bot, action))
+
+    async def _tell_view(self, bot: BotId) -> None:
         try:
             self._publish(bot, "bot", to_bot(await self._desk.view(bot)))
         except UnknownBot:
