@@ -27,7 +27,7 @@ from engine.grid.explain import LevelView, explain
 from engine.grid.pnl import ProfitReport, report
 from engine.grid.preview import Preview, preview
 from engine.grid.state import GridState, decode_state
-from engine.ids import AccountId, BotId, Instant
+from engine.ids import AccountId, BotId, Instant, UserId
 from engine.ports import MarketDataPort, TradingPort
 from storage.accounts import AccountRow, Accounts
 from storage.bots import BotRow, Bots, DesiredState, NewBot
@@ -55,6 +55,7 @@ class BotFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What every screen says about a bot. The API gives it to other people's programs: add fields, change none."""
 
     id: BotId
+    owner: UserId
     name: str
     account: AccountId
     config: GridConfig
@@ -133,7 +134,14 @@ class BotDesk:
         )
 
     async def create(
-        self, actor: str, account: AccountId, name: str, config: GridConfig, command_id: str, start: bool = True
+        self,
+        actor: str,
+        account: AccountId,
+        name: str,
+        config: GridConfig,
+        command_id: str,
+        start: bool = True,
+        owner: UserId = OPERATOR,
     ) -> BotView | list[Refusal]:
         """Create a bot, and start it if wanted. The same command id with the same content gives the same bot.
 
@@ -145,7 +153,7 @@ class BotDesk:
             if refusals:
                 return refusals
         desired = DesiredState.RUNNING if start else DesiredState.STOPPED_KEEPING
-        await self._bots.create(NewBot(bot, OPERATOR, account, name, config, desired), actor)
+        await self._bots.create(NewBot(bot, owner, account, name, config, desired), actor)
         await self._poke(bot)
         return await self.view(bot)
 
@@ -201,12 +209,12 @@ class BotDesk:
             raise UnknownBot(bot)
         return await self._view(row)
 
-    async def views(self) -> list[BotView]:
-        """Describe every bot, newest first."""
+    async def views(self, owner: UserId | None = None) -> list[BotView]:
+        """Describe an owner's bots, or every bot, newest first."""
         rows: list[BotRow] = []
         cursor = None
         while True:
-            page = await self._bots.page(cursor=cursor, limit=200)
+            page = await self._bots.page(owner=owner, cursor=cursor, limit=200)
             rows += page.items
             cursor = page.next_cursor
             if cursor is None:
@@ -241,6 +249,7 @@ class BotDesk:
             levels = [] if state is None else explain(state, as_of_ms)
         return BotView(
             id=row.id,
+            owner=row.owner,
             name=row.name,
             account=row.account,
             config=config,

@@ -18,6 +18,7 @@ from api.problems import ApiProblem, FieldProblem, Kind
 from api.routes import all_routes
 from api.routing import Route, to_aiohttp
 from api.services import Services
+from engine.access.principals import Principal
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ STOP_LIMIT_S = 3.0
 UNMATCHED = "unmatched"
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ServeTo = Callable[[web.Request, Principal | None], Awaitable[web.StreamResponse]]
 
 
 class ApiServer:
@@ -70,15 +72,11 @@ def make_app(services: Services, guard: Guard) -> web.Application:
     return app
 
 
-def _guarded(route: Route, guard: Guard, serve: Serve) -> Serve:
-    if not route.needs_token:
-        return serve
+def _guarded(route: Route, guard: Guard, serve: ServeTo) -> Serve:
+    async def admit_and_serve(request: web.Request) -> web.StreamResponse:
+        return await serve(request, await guard.admit(request, route.access))
 
-    async def serve_holder(request: web.Request) -> web.StreamResponse:
-        guard.check_token(request)
-        return await serve(request)
-
-    return serve_holder
+    return admit_and_serve
 
 
 def _answering(services: Services, guard: Guard) -> Middleware:

@@ -12,11 +12,16 @@ import msgspec
 
 from api import problems
 from api.problems import Problem
-from api.routing import COMMAND_ID_HEADER, COMMAND_ID_PATTERN, Route
+from api.routing import COMMAND_ID_HEADER, COMMAND_ID_PATTERN, PATH_NAMES, Route
+from engine.access.principals import Access
 
 _REF = "#/components/schemas/{name}"
-_STATUS_WORDS = {200: "As asked", 201: "Created"}
-_PATH_NAMES = {"bot": "The bot's id."}
+_PROBLEMS_OF_ACCESS = {
+    Access.PUBLIC: (403, 421, 429),
+    Access.USER: (401, 403, 421, 429),
+    Access.OPERATOR: (401, 403, 421, 429),
+}
+_STATUS_WORDS = {200: "As asked", 201: "Created", 202: "Taken on", 204: "Done"}
 
 
 def document(routes: list[Route], version: str) -> bytes:
@@ -43,7 +48,10 @@ def document(routes: list[Route], version: str) -> bytes:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+                "securitySchemes": {
+                    "token": {"type": "http", "scheme": "bearer"},
+                    "session": {"type": "apiKey", "in": "cookie", "name": "trellis_access"},
+                },
             },
         }
     )
@@ -57,7 +65,7 @@ def _operation(route: Route, refs: dict[str, Any], components: dict[str, Any]) -
         "summary": summary,
         "parameters": _parameters(route, components),
         "responses": _responses(route, refs),
-        "security": [{"token": []}] if route.needs_token else [],
+        "security": [] if route.access is Access.PUBLIC else [{"token": []}, {"session": []}],
     }
     if description:
         operation["description"] = description
@@ -75,8 +83,8 @@ def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string"},
-            "description": _PATH_NAMES[name],
+            "schema": {"type": "string", "pattern": f"^{PATH_NAMES[name].pattern}$"},
+            "description": PATH_NAMES[name].words,
         }
         for name in route.parameters
     ]
@@ -101,13 +109,11 @@ def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]
 
 
 def _responses(route: Route, refs: dict[str, Any]) -> dict[str, Any]:
-    responses: dict[str, Any] = {
-        str(route.status): {
-            "description": _STATUS_WORDS[route.status],
-            "content": {route.media_type: {"schema": refs[repr(route.answer)]}},
-        }
-    }
-    statuses = sorted({*route.problems, *((401,) if route.needs_token else ()), 421})
+    done: dict[str, Any] = {"description": _STATUS_WORDS[route.status]}
+    if route.status != 204:
+        done["content"] = {route.media_type: {"schema": refs[repr(route.answer)]}}
+    responses: dict[str, Any] = {str(route.status): done}
+    statuses = sorted({*route.problems, *_PROBLEMS_OF_ACCESS[route.access]})
     for status, title in problems.titles(statuses).items():
         responses[str(status)] = {
             "description": title,

@@ -26,14 +26,17 @@ class Kind(StrEnum):
 
     MALFORMED = "malformed"
     UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
     FOREIGN_ORIGIN = "foreign-origin"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
+    CONFLICT = "conflict"
     DIFFERENT_CONTENT = "different-content"
     TOO_LARGE = "too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     MISDIRECTED = "misdirected"
     REFUSED = "refused"
+    TOO_MANY = "too-many"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
     OUTCOME_UNKNOWN = "outcome-unknown"
@@ -41,23 +44,25 @@ class Kind(StrEnum):
 
 _STATUS_AND_TITLE: dict[Kind, tuple[int, str]] = {
     Kind.MALFORMED: (400, "The request does not have the expected form"),
-    Kind.UNAUTHORISED: (401, "The token is missing or wrong"),
+    Kind.UNAUTHORISED: (401, "Nobody is signed in, or the token is wrong"),
+    Kind.FORBIDDEN: (403, "This is not for you to do"),
     Kind.FOREIGN_ORIGIN: (403, "The request comes from a page of another site"),
     Kind.NOT_FOUND: (404, "There is no such thing"),
     Kind.METHOD_NOT_ALLOWED: (405, "This address does not know that method"),
+    Kind.CONFLICT: (409, "It cannot be done as things stand"),
     Kind.DIFFERENT_CONTENT: (409, "The same command came before with other content"),
     Kind.TOO_LARGE: (413, "The request is too large"),
     Kind.UNSUPPORTED_MEDIA_TYPE: (415, "The body must be application/json"),
     Kind.MISDIRECTED: (421, "This host name is not ours"),
     Kind.REFUSED: (422, "The rules say no"),
+    Kind.TOO_MANY: (429, "Too many requests: wait a little"),
     Kind.INTERNAL: (500, "Something unforeseen happened; the log has the details"),
     Kind.UNAVAILABLE: (503, "Not available now; nothing happened, try again"),
     Kind.OUTCOME_UNKNOWN: (503, "It may have happened: look, then repeat with the same Idempotency-Key"),
 }
 
-_KIND_OF_STATUS = {
-    status: kind for kind, (status, _) in _STATUS_AND_TITLE.items() if kind is not Kind.OUTCOME_UNKNOWN
-}
+# The first kind of a status stands for it where nothing more is known.
+_KIND_OF_STATUS = {status: kind for kind, (status, _) in reversed(_STATUS_AND_TITLE.items())}
 
 
 class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,17 +83,28 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str
     status: int
     detail: str = ""
+    code: str = ""
+    """Which of several reasons of one type, where a program must tell them apart (`session_expired`)."""
     errors: list[FieldProblem] = []
 
 
 class ApiProblem(Exception):
     """Answer the request with a problem document."""
 
-    def __init__(self, kind: Kind, detail: str = "", errors: Iterable[FieldProblem] = ()) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str = "",
+        errors: Iterable[FieldProblem] = (),
+        *,
+        code: str = "",
+        retry_after_s: int = RETRY_AFTER_S,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
+        self.retry_after_s = retry_after_s
         status, title = _STATUS_AND_TITLE[kind]
-        self.problem = Problem(f"urn:trellis:problem:{kind}", title, status, detail, list(errors))
+        self.problem = Problem(f"urn:trellis:problem:{kind}", title, status, detail, code, list(errors))
 
 
 def refused(refusals: list[Refusal], within: str) -> ApiProblem:
@@ -141,8 +157,8 @@ def to_response(error: ApiProblem) -> web.Response:
     )
     if error.kind is Kind.UNAUTHORISED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="trellis"'
-    if error.problem.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if error.problem.status in (429, 503):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 

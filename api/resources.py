@@ -20,6 +20,8 @@ from storage.seed import PAPER_ACCOUNT
 
 NAME_LENGTH_MAX = 60
 
+Owner = Annotated[str, msgspec.Meta(max_length=40, description="A person's id.")]
+
 
 class CreateBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A bot to be created."""

@@ -1,7 +1,9 @@
 """What an address of the API is: declared once beside its handler, read by the router and by the OpenAPI document.
 
-A handler is an ordinary coroutine whose parameters say what it needs: `services`, the names in the path, `query`
-and `body` (Structs), `command_id` (the Idempotency-Key). It answers with a Struct or raises.
+A handler is an ordinary coroutine whose parameters say what it needs: `services`, `principal` (who asks), the
+names in the path, `query` and `body` (Structs), `command_id` (the Idempotency-Key). It answers with a Struct or
+raises. Before it is called, its `access` and the owner of whatever its path names are checked: no handler can
+forget that.
 """
 
 import asyncio
@@ -16,6 +18,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from api.problems import ApiProblem, FieldProblem, Kind, invalid
+from api.services import Services
+from engine.access.principals import Access, Principal
 
 READ_LIMIT_S = 8.0
 COMMAND_LIMIT_S = 40.0
@@ -24,6 +28,21 @@ COMMAND_ID_HEADER = "Idempotency-Key"
 COMMAND_ID_PATTERN = r"[\x21-\x7e]{1,100}"
 
 Handler = Callable[..., Awaitable[Any]]
+
+
+class PathName(msgspec.Struct, frozen=True):
+    """What a name in a path stands for, and the form of its values."""
+
+    words: str
+    pattern: str
+
+
+PATH_NAMES = {
+    "bot": PathName("The bot's id.", r"[a-z2-7]{8}"),
+    "account": PathName("The exchange account's id.", r"[a-z0-9_\-]{1,40}"),
+    "session": PathName("The session's id.", r"[a-z2-7]{16}"),
+    "user": PathName("The person's id.", r"[a-z0-9]{1,40}"),
+}
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -42,7 +61,8 @@ class Route(msgspec.Struct, frozen=True):
     answer: Any
     command_id_required: bool | None
     """None: the route takes no Idempotency-Key."""
-    needs_token: bool
+    access: Access
+    """Who may call it. Whatever belongs to somebody else is not found, whoever may call."""
     media_type: str
     mentions: tuple[type[msgspec.Struct], ...]
     """What the answer's text consists of, where it is not one JSON value."""
@@ -53,8 +73,10 @@ class Route(msgspec.Struct, frozen=True):
         return inspect.getdoc(self.handler) or ""
 
     @property
-    def limit_s(self) -> float:
-        """Give the time after which the caller is told to try again."""
+    def limit_s(self) -> float | None:
+        """Give the time after which the caller is told to try again; None: it answers for as long as it likes."""
+        if self.media_type == "text/event-stream":
+            return None
         return READ_LIMIT_S if self.method == hdrs.METH_GET else COMMAND_LIMIT_S
 
 
@@ -73,6 +95,10 @@ class Routes:
         """Declare a commanding route; see `Route` for what may be added."""
         return self._declare(hdrs.METH_POST, path, more)
 
+    def patch(self, path: str, **more: Any) -> Callable[[Handler], Handler]:
+        """Declare a route that changes the fields it is given; see `Route` for what may be added."""
+        return self._declare(hdrs.METH_PATCH, path, more)
+
     def _declare(self, method: str, path: str, more: dict[str, Any]) -> Callable[[Handler], Handler]:
         def add(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -80,7 +106,7 @@ class Routes:
             defaults: dict[str, Any] = {
                 "status": 200,
                 "problems": (),
-                "needs_token": True,
+                "access": Access.USER,
                 "media_type": "application/json",
                 "mentions": (),
                 "answer": hints["return"],
@@ -103,39 +129,47 @@ class Routes:
         return add
 
 
-def to_aiohttp(route: Route, services: object) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Make the function that aiohttp calls: read what the handler asks for, call it, write the answer."""
-    takes_request = "request" in inspect.signature(route.handler).parameters
+def to_aiohttp(
+    route: Route, services: Services
+) -> Callable[[web.Request, Principal | None], Awaitable[web.StreamResponse]]:
+    """Make the function that the server calls: read what the handler asks for, call it, write the answer."""
+    asked_for = inspect.signature(route.handler).parameters
 
-    async def serve(request: web.Request) -> web.StreamResponse:
+    async def serve(request: web.Request, principal: Principal | None) -> web.StreamResponse:
         arguments: dict[str, Any] = {"services": services}
-        arguments |= {name: _read_id(request.match_info[name]) for name in route.parameters}
+        if "principal" in asked_for:
+            arguments["principal"] = principal
+        for name in route.parameters:
+            arguments[name] = _read_id(name, request.match_info[name])
+            if principal is not None:
+                await services.check_reach(principal, name, arguments[name])
         if route.query is not None:
             arguments["query"] = _read_query(request, route.query)
         if route.body is not None:
             arguments["body"] = await _read_body(request, route.body)
         if route.command_id_required is not None:
             arguments["command_id"] = _read_command_id(request, route.command_id_required)
-        if takes_request:
-            # Writes its own answer, and may go on writing for hours.
-            response: web.StreamResponse = await route.handler(**arguments, request=request)
-            return response
+        if "request" in asked_for:
+            arguments["request"] = request
         async with asyncio.timeout(route.limit_s):
             answer = await route.handler(**arguments)
-        return json_response(answer, route.status)
+        # A handler that takes the request may write its own answer: cookies, other media types, a stream.
+        return answer if isinstance(answer, web.StreamResponse) else json_response(answer, route.status)
 
     return serve
 
 
 def json_response(answer: Any, status: int = 200) -> web.Response:
     """Write a Struct as JSON: amounts as decimal strings, times as whole milliseconds."""
+    if status == 204:
+        return web.Response(status=status)
     return web.Response(status=status, body=msgspec.json.encode(answer), content_type="application/json")
 
 
-def _read_id(text: str) -> str:
-    """Read a bot's id from the path; what cannot be one is answered like one that nobody has."""
-    if not re.fullmatch(r"[a-z2-7]{8}", text):
-        raise ApiProblem(Kind.NOT_FOUND, "there is no such bot")
+def _read_id(name: str, text: str) -> str:
+    """Read an id from the path; what cannot be one is answered like one that nobody has."""
+    if not re.fullmatch(PATH_NAMES[name].pattern, text):
+        raise ApiProblem(Kind.NOT_FOUND, f"there is no such {name}")
     return text
 
 

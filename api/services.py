@@ -1,20 +1,23 @@
-"""What the handlers work with: the desk for commands and live views, the database for history, the live stream."""
+"""What the handlers work with: the desk for commands and live views, the database for history, the live stream.
+
+It also decides, in this one place, whether a bot or an account exists for whoever asks.
+"""
 
 import msgspec
 
-from actors.desk import BotDesk
+from actors.desk import BotDesk, UnknownAccount, UnknownBot
 from api.live import LiveStream
 from api.metrics import Meters
-from engine.ids import Instant
+from api.problems import ApiProblem, Kind
+from engine.access.principals import Principal, may_reach
+from engine.ids import AccountId, BotId, Instant, UserId
+from storage.accounts import AccountRow, Accounts
 from storage.actions import Actions
 from storage.bots import Bots
 from storage.database import Database
 from storage.executions import Executions
 from storage.metrics import Metrics
 from storage.orders import Orders
-
-OPERATOR_AT_API = "operator:api"
-"""Who the audit names until accounts exist."""
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -40,6 +43,50 @@ class Services:
         self.actions = Actions(database)
         self.metrics = Metrics(database)
         self.bots = Bots(database)
+        self.accounts = Accounts(database)
         self.stream = LiveStream(desk, database)
         self.meters = Meters()
         self.openapi = b""
+        self._owners: dict[BotId, UserId] = {}
+
+    # ------------------------------------------------------------------ whose is it
+
+    async def check_reach(self, principal: Principal, name: str, value: str) -> None:
+        """Refuse what a path names if it belongs to somebody else, in the words for what nobody has."""
+        match name:
+            case "bot":
+                await self.check_bot(principal, BotId(value))
+            case "account":
+                await self.owned_account(principal, AccountId(value))
+            case _:
+                pass  # The handlers of sessions and people look among their own.
+
+    async def check_bot(self, principal: Principal, bot: BotId) -> None:
+        """Raise `UnknownBot` for a bot of somebody else's. An operator's bot may still turn out not to exist."""
+        # Without a look at the database: an operator's emergency stop must work while it is away.
+        if not principal.is_operator and not may_reach(principal, await self._owner_of(bot)):
+            raise UnknownBot(bot)
+
+    async def owned_account(self, principal: Principal, account: AccountId) -> AccountRow:
+        """Give an account that exists for whoever asks; raise `UnknownAccount` otherwise."""
+        row = await self.accounts.get(account)
+        if row is None or not may_reach(principal, row.owner):
+            raise UnknownAccount(account)
+        return row
+
+    def owner_filter(self, principal: Principal, asked: str | None) -> UserId | None:
+        """Say whose things a list shows: an operator chooses (None: everybody's), a user sees their own."""
+        if principal.is_operator:
+            return UserId(asked) if asked else None
+        if asked not in (None, "", principal.user):
+            raise ApiProblem(Kind.FORBIDDEN, "you see what is yours")
+        return principal.user
+
+    async def _owner_of(self, bot: BotId) -> UserId | None:
+        # A bot never changes hands, so what was read once holds, also while the database is away.
+        if bot not in self._owners:
+            row = await self.bots.get(bot)
+            if row is None:
+                return None
+            self._owners[bot] = row.owner
+        return self._owners[bot]

@@ -148,8 +148,8 @@ class Bots:
         )
         return page_of(records, BotRow, limit, ("created_at_ms", "id"))
 
-    async def needing_a_process(self) -> list[BotRow]:
-        """List every bot that must run somewhere: what the supervisor compares with.
+    async def needing_a_process(self, owner: UserId | None = None) -> list[BotRow]:
+        """List every bot (of an owner) that must run somewhere: what the supervisor compares with.
 
         That is a bot that shall run, one that has not ended, and one whose owner wants something new of what it
         still holds. A bot that no process ever took up has no lease and holds nothing; one that was taken up may
@@ -158,13 +158,15 @@ class Bots:
         records = await self._database.rows(
             f"""
             SELECT {_COLUMNS} FROM bots
-            WHERE desired_state = $1
-               OR status NOT IN ('new', 'stopped')
-               OR (version > carried_out AND (
-                    status <> 'new' OR EXISTS (SELECT FROM leases WHERE leases.name = 'bot:' || bots.id)))
+            WHERE (desired_state = $1
+                   OR status NOT IN ('new', 'stopped')
+                   OR (version > carried_out AND (
+                        status <> 'new' OR EXISTS (SELECT FROM leases WHERE leases.name = 'bot:' || bots.id))))
+              AND ($2::text IS NULL OR owner = $2)
             ORDER BY created_at_ms, id
             """,
             DesiredState.RUNNING,
+            owner,
         )
         return to_rows(records, BotRow)
 

@@ -1,8 +1,12 @@
 """Bots: weigh, create, look, start, stop. Whatever the rules refuse comes back as 422 with every reason."""
 
+import asyncio
+import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import msgspec
 
 from actors.messages import StopOutcome
 from api.problems import refused
@@ -11,6 +15,7 @@ from api.resources import (
     BotList,
     CreateBot,
     Levels,
+    Owner,
     PreviewBot,
     Profit,
     StopBot,
@@ -18,7 +23,8 @@ from api.resources import (
     to_bot,
 )
 from api.routing import Routes
-from api.services import OPERATOR_AT_API, Services
+from api.services import Services
+from engine.access.principals import Principal
 from engine.errors import Refusal, Rejected, RejectReason
 from engine.grid.config import GridConfig
 from engine.grid.preview import Preview
@@ -27,20 +33,28 @@ from engine.ids import BotId
 routes = Routes("Bots")
 
 
-@routes.get("/api/v1/bots", problems=(503,))
-async def list_bots(services: Services) -> BotList:
-    """List every bot, newest first."""
-    views = await services.desk.views()
+class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose things to list."""
+
+    owner: Owner | None = None
+    """For operators; left out: everybody's."""
+
+
+@routes.get("/api/v1/bots", problems=(400, 503))
+async def list_bots(services: Services, principal: Principal, query: OwnerQuery) -> BotList:
+    """List one's bots (an operator: everybody's), newest first."""
+    views = await services.desk.views(services.owner_filter(principal, query.owner))
     return BotList([to_bot(view) for view in sorted(views, key=lambda view: view.created_ms, reverse=True)])
 
 
 @routes.post("/api/v1/bots", status=201, problems=(400, 409, 415, 422, 503))
-async def create_bot(services: Services, body: CreateBot, command_id: str) -> Bot:
+async def create_bot(services: Services, principal: Principal, body: CreateBot, command_id: str) -> Bot:
     """Create a bot and, unless asked not to, start it. The same Idempotency-Key gives the same bot."""
+    account = await services.owned_account(principal, body.account)
     name = body.name.strip() or f"{body.config.symbol} {body.config.direction}"
     with _symbol_refused(body.config):
         made = await services.desk.create(
-            OPERATOR_AT_API, body.account, name, body.config, command_id, start=body.start
+            principal.actor, account.id, name, body.config, command_id, start=body.start, owner=account.owner
         )
     if isinstance(made, list):
         raise refused(made, "config")
@@ -48,8 +62,9 @@ async def create_bot(services: Services, body: CreateBot, command_id: str) -> Bo
 
 
 @routes.post("/api/v1/bots/preview", problems=(400, 415, 422, 503))
-async def preview_bot(services: Services, body: PreviewBot) -> Preview:
+async def preview_bot(services: Services, principal: Principal, body: PreviewBot) -> Preview:
     """Weigh a bot before it exists: orders, profit per grid, the worst corner, the risk. Changes nothing."""
+    await services.owned_account(principal, body.account)
     with _symbol_refused(body.config):
         preview = await services.desk.preview(body.account, body.config)
     if isinstance(preview, list):
@@ -78,30 +93,39 @@ async def show_profit(services: Services, bot: str) -> Profit:
 
 
 @routes.post("/api/v1/bots/{bot}/start", problems=(400, 404, 409, 503))
-async def start_bot(services: Services, bot: str, command_id: str | None) -> Bot:
+async def start_bot(services: Services, principal: Principal, bot: str, command_id: str | None) -> Bot:
     """Start a bot, or start it again after a stop or a pause."""
-    return to_bot(await services.desk.start(OPERATOR_AT_API, BotId(bot), command_id or uuid.uuid4().hex))
+    return to_bot(await services.desk.start(principal.actor, BotId(bot), command_id or uuid.uuid4().hex))
 
 
 @routes.post("/api/v1/bots/{bot}/stop", problems=(400, 404, 409, 415, 503))
-async def stop_bot(services: Services, bot: str, body: StopBot, command_id: str | None) -> Bot:
+async def stop_bot(
+    services: Services, principal: Principal, bot: str, body: StopBot, command_id: str | None
+) -> Bot:
     """Cancel every order of a bot and end it, keeping or selling the position."""
     view = await services.desk.stop(
-        OPERATOR_AT_API, BotId(bot), sell=body.sell, command_id=command_id or uuid.uuid4().hex
+        principal.actor, BotId(bot), sell=body.sell, command_id=command_id or uuid.uuid4().hex
     )
     return to_bot(view)
 
 
 @routes.post("/api/v1/bots/{bot}/emergency-stop", problems=(404, 503))
-async def emergency_stop_bot(services: Services, bot: str) -> Stopped:
+async def emergency_stop_bot(services: Services, principal: Principal, bot: str) -> Stopped:
     """Cancel every order of one bot at once, also while the database is away. The position stays."""
-    return _stopped(await services.desk.emergency_stop(OPERATOR_AT_API, BotId(bot)))
+    return _stopped(await services.desk.emergency_stop(principal.actor, BotId(bot)))
 
 
 @routes.post("/api/v1/emergency-stop", problems=(503,))
-async def emergency_stop_all(services: Services) -> Stopped:
-    """Cancel every order of every bot at once, also while the database is away. The positions stay."""
-    return _stopped(await services.desk.emergency_stop(OPERATOR_AT_API, None))
+async def emergency_stop_all(services: Services, principal: Principal) -> Stopped:
+    """Cancel every order of one's bots at once (an operator: of everybody's). The positions stay.
+
+    An operator's stop works also while the database is away.
+    """
+    if principal.is_operator:
+        return _stopped(await services.desk.emergency_stop(principal.actor, None))
+    own = await services.bots.needing_a_process(owner=principal.user)
+    outcomes = await asyncio.gather(*(services.desk.emergency_stop(principal.actor, bot.id) for bot in own))
+    return _stopped(list(itertools.chain.from_iterable(outcomes)))
 
 
 @contextmanager

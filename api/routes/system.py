@@ -12,6 +12,7 @@ from api.live import ActionTaken, ExecutionSeen
 from api.resources import Bot, Health, Status
 from api.routing import Routes, json_response
 from api.services import Services
+from engine.access.principals import Access, Principal
 from engine.errors import VenueError
 from engine.ids import BotId
 
@@ -28,10 +29,10 @@ class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @routes.get("/api/v1/status", problems=(503,))
-async def show_status(services: Services) -> Status:
-    """Show the program: its feed, its components, its bots by status."""
+async def show_status(services: Services, principal: Principal) -> Status:
+    """Show the program: its feed, its components, one's bots (an operator: everybody's) by status."""
     components = await services.desk.health()
-    views = await services.desk.views()
+    views = await services.desk.views(services.owner_filter(principal, None))
     programme = services.programme
     return Status(
         version=programme.version,
@@ -53,13 +54,17 @@ async def show_status(services: Services) -> Status:
     mentions=(Bot, ExecutionSeen, ActionTaken),
     problems=(404, 503),
 )
-async def stream(services: Services, query: StreamQuery, request: web.Request) -> web.StreamResponse:
+async def stream(
+    services: Services, principal: Principal, query: StreamQuery, request: web.Request
+) -> web.StreamResponse:
     """Follow what changes, as Server-Sent Events that are resumed by Last-Event-ID.
 
     Events are `bot` (a Bot), `execution` (an ExecutionSeen) and `action` (an ActionTaken). After `reset` forget
     what you have: every bot follows as it is now.
     """
     bot = BotId(query.bot) if query.bot else None
+    if bot is not None:
+        await services.check_bot(principal, bot)
     events = services.stream.events(bot, request.headers.get("Last-Event-ID"))
     # The first piece before the headers, so that an unknown bot or a full house is a problem document.
     first = await anext(events)
@@ -79,13 +84,13 @@ async def stream(services: Services, query: StreamQuery, request: web.Request) -
     return response
 
 
-@routes.get("/api/v1/openapi.json", needs_token=False, answer=dict)
+@routes.get("/api/v1/openapi.json", access=Access.PUBLIC, answer=dict)
 async def show_openapi(services: Services, request: web.Request) -> web.StreamResponse:
     """Describe this API (OpenAPI 3.1)."""
     return web.Response(body=services.openapi, content_type="application/json")
 
 
-@routes.get("/healthz", needs_token=False, problems=(503,), answer=Health)
+@routes.get("/healthz", access=Access.PUBLIC, problems=(503,), answer=Health)
 async def show_health(services: Services, request: web.Request) -> web.StreamResponse:
     """Tell, by component and with its age, whether the program does its work; 503 while one does not."""
     components = await services.desk.health()
@@ -93,7 +98,7 @@ async def show_health(services: Services, request: web.Request) -> web.StreamRes
     return json_response(Health(ok, components), 200 if ok else 503)
 
 
-@routes.get("/metrics", media_type="text/plain", answer=str)
+@routes.get("/metrics", access=Access.OPERATOR, media_type="text/plain", answer=str)
 async def show_metrics(services: Services, request: web.Request) -> web.StreamResponse:
     """Give Prometheus its figures."""
     text = services.meters.text(await services.desk.views(), await services.desk.health())
