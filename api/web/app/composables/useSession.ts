@@ -1,0 +1,62 @@
+/**
+ * Who is signed in, and what the site is. Loaded once before the first page; nothing secret is kept outside memory.
+ */
+import type { Session, Site, User } from '~/types/contract'
+
+const site = ref<Site | null>(null)
+const current = ref<Session | null>(null)
+const isLoaded = ref(false)
+
+export function useSession() {
+  const user = computed(() => current.value?.user ?? null)
+  const isOperator = computed(() => user.value?.roles.includes('operator') ?? false)
+
+  /** Ask for the site and the session. Safe to call again. */
+  async function load(): Promise<void> {
+    const api = useApi()
+    site.value = await api.get<Site>('/site')
+    if (!current.value) {
+      try {
+        set(await api.get<Session>('/session'))
+      } catch (error) {
+        if (!(error instanceof Problem) || error.status !== 401) throw error
+      }
+    }
+    isLoaded.value = true
+  }
+
+  /** Take a session that the server has just given. */
+  function set(session: Session): void {
+    current.value = session
+    isLoaded.value = true
+    prefer(session.user)
+  }
+
+  /** Take the user's changed profile. */
+  function setUser(changed: User): void {
+    if (current.value) current.value = { ...current.value, user: changed }
+    prefer(changed)
+  }
+
+  /** The server no longer knows us: forget everything and ask to sign in again, then come back here. */
+  function ended(): void {
+    if (!current.value) return
+    current.value = null
+    const here = useRouter().currentRoute.value.fullPath
+    void navigateTo({ path: '/login', query: { next: here, ended: '1' } })
+  }
+
+  /** Sign out here, on the server first. */
+  async function signOut(): Promise<void> {
+    await useApi().post('/auth/logout')
+    // A full load leaves nothing of this user in memory.
+    window.location.assign('/login')
+  }
+
+  return { site, current, user, isOperator, isLoaded, load, set, setUser, ended, signOut }
+}
+
+function prefer(user: User): void {
+  void useLanguage().use(user.locale)
+  useTheme().use(user.theme)
+}

@@ -1,0 +1,65 @@
+/**
+ * What the accounts part of the API answers. Times are milliseconds since the epoch (UTC), amounts decimal strings.
+ */
+
+export type Locale = 'en' | 'ru'
+export type Theme = 'system' | 'light' | 'dark'
+export type Role = 'user' | 'operator'
+
+export interface Site {
+  version: string
+  environment: string
+  feed: string
+  registration: 'open' | 'invite'
+  setup_needed: boolean
+}
+
+export interface User {
+  id: string
+  email: string
+  display_name: string
+  locale: Locale
+  time_zone: string
+  theme: Theme
+  roles: Role[]
+  totp_enabled: boolean
+}
+
+export interface Session {
+  user: User
+  csrf: string
+  expires_ms: number
+}
+
+export interface SessionRow {
+  id: string
+  device: string
+  ip: string
+  created_ms: number
+  last_used_ms: number
+  current: boolean
+}
+
+export interface Account {
+  id: string
+  exchange: string
+  environment: string
+  label: string
+  key_hint?: string | null
+  permissions?: string[] | null
+  checked_ms?: number | null
+  expires_ms?: number | null
+  bots: number
+}
+
+export interface Exchange {
+  exchange: string
+  environments: string[]
+  needs_passphrase: boolean
+  markets: string[]
+}
+
+export interface Page<T> {
+  items: T[]
+  cursor?: string | null
+}
