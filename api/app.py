@@ -14,6 +14,7 @@ from actors.desk import UnknownAccount, UnknownBot
 from api import problems
 from api.guard import Guard
 from api.openapi import document
+from api.pages import Pages
 from api.problems import ApiProblem, FieldProblem, Kind
 from api.routes import all_routes
 from api.routing import Route, to_aiohttp
@@ -69,6 +70,7 @@ def make_app(services: Services, guard: Guard) -> web.Application:
     services.openapi = document(routes, services.programme.version)
     for route in routes:
         app.router.add_route(route.method, route.path, _guarded(route, guard, to_aiohttp(route, services)))
+    Pages().add_to(app)
     return app
 
 
@@ -97,7 +99,7 @@ def _answering(services: Services, guard: Guard) -> Middleware:
         took_s = time.perf_counter() - started
         if not response.prepared:
             response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers[hdrs.CACHE_CONTROL] = "no-store"
+            response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
             # A stream's time is how long its screen stayed, not how fast we answered.
             services.meters.count_request(request.method, _route_of(request), response.status, took_s)
         log.info(

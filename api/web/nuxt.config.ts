@@ -57,7 +57,7 @@ export default defineNuxtConfig({
   },
 
   nitro: {
-    compressPublicAssets: { gzip: true, brotli: true },
+    output: { publicDir: join(import.meta.dirname, 'dist') },
     prerender: { routes: ['/'], crawlLinks: false },
     hooks: {
       // The page's start values are the last inline script: they become a file with their hash in its name.
