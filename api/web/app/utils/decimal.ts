@@ -96,3 +96,12 @@ export function places(value: string): number {
 export function toPixelNumber(value: string): number {
   return Number(value)
 }
+
+/** The nearest multiple of `step`: snap("101.37", "0.5") is "101.5". */
+export function snap(value: string, step: string): string {
+  const [a, b, scale] = align(value, step)
+  if (b === 0n) return value
+  const half = b / 2n
+  const count = a < 0n ? (a - half) / b : (a + half) / b
+  return write({ units: count * b, scale })
+}
