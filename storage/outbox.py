@@ -11,7 +11,7 @@ import msgspec
 
 from engine.ids import Instant
 from storage.database import Connection, Database
-from storage.rows import columns, to_rows
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_rows
 
 ATTEMPTS_MAX = 12
 RETRY_FIRST_MS = 1_000
@@ -34,6 +34,17 @@ class EventRow(msgspec.Struct, frozen=True):
     key: str
     payload: Any
     created_at_ms: Instant
+    attempts: int
+    last_error: str
+
+
+class ShownEvent(msgspec.Struct, frozen=True):
+    """A written event, as somebody who looks at the list sees it."""
+
+    id: int
+    payload: Any
+    created_at_ms: Instant
+    published_at_ms: Instant | None
     attempts: int
     last_error: str
 
@@ -73,8 +84,8 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, limit: int, for_ms: int) -> list[EventRow]:
-        """Take up to `limit` due events for `for_ms`; after that, unless settled, they are due again.
+    async def claim(self, limit: int, for_ms: int, topic: str | None = None) -> list[EventRow]:
+        """Take up to `limit` due events (of a topic) for `for_ms`; after that, unless settled, they are due again.
 
         Events that have failed `ATTEMPTS_MAX` times are no longer offered; `stuck` lists them.
         """
@@ -85,6 +96,7 @@ class Outbox:
                 WITH due AS (
                     SELECT id FROM outbox AS candidate
                     WHERE published_at_ms IS NULL AND due_at_ms <= now_ms() AND attempts < {ATTEMPTS_MAX}
+                      AND ($3::text IS NULL OR candidate.topic = $3)
                       AND NOT EXISTS (SELECT FROM outbox AS older
                                       WHERE older.key = candidate.key AND older.topic = candidate.topic
                                         AND older.id < candidate.id AND older.published_at_ms IS NULL)
@@ -98,18 +110,21 @@ class Outbox:
                 """,
                 limit,
                 for_ms,
+                topic,
             )
             return to_rows(records, EventRow)
 
         return await self._database.repeat(take)
 
-    async def published(self, ids: Sequence[int]) -> None:
-        """Settle events that have arrived."""
+    async def published(self, ids: Sequence[int], forget: Sequence[str] = ()) -> None:
+        """Settle events that have arrived, and forget the fields that are nobody's business any more."""
 
         async def settle(connection: Connection) -> None:
             await connection.execute(
-                "UPDATE outbox SET published_at_ms = now_ms() WHERE id = ANY ($1) AND published_at_ms IS NULL",
+                "UPDATE outbox SET published_at_ms = now_ms(), payload = payload - $2::text[] "
+                "WHERE id = ANY ($1) AND published_at_ms IS NULL",
                 list(ids),
+                list(forget),
             )
 
         await self._database.repeat(settle)
@@ -137,6 +152,19 @@ class Outbox:
             limit,
         )
         return to_rows(records, EventRow)
+
+    async def page(self, topic: str, *, cursor: str | None = None, limit: int = 50) -> Page[ShownEvent]:
+        """List the events of a topic, newest first, whether or not they have arrived."""
+        limit = page_limit(limit)
+        before_id, _ = decode_cursor(cursor, int, int)
+        records = await self._database.rows(
+            f"SELECT {columns(ShownEvent)} FROM outbox "
+            "WHERE topic = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+            topic,
+            before_id,
+            limit + 1,
+        )
+        return page_of(records, ShownEvent, limit, ("id", "id"))
 
     async def backlog(self) -> tuple[int, int]:
         """Count the unpublished events, and give the age of the oldest in milliseconds."""
