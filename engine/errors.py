@@ -9,6 +9,7 @@ A business "no" of our own rules is a value (`Refusal`), not an exception; excep
 outside world. The third branch is the one that loses money.
 """
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -67,10 +68,13 @@ class Refusal(msgspec.Struct, frozen=True):
     """Our own rules said no. A value: returned, stored and shown to the user.
 
     `code` is stable and machine-readable, `field` names the number that must change, `message` says what was
-    given and why it fails, `allowed` what would be accepted.
+    given and why it fails, `allowed` what would be accepted; `least` and `most` say it in numbers where it is a
+    range.
     """
 
     code: str
     field: str
     message: str
     allowed: str = ""
+    least: Decimal | None = None
+    most: Decimal | None = None

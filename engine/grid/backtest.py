@@ -6,6 +6,7 @@ taker fee, and inside a bar the path is open-low-high-close if the bar rose, els
 early when the bot stops, or when everything invested is lost.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -97,6 +98,8 @@ class TouchMarket:
         self._buys: dict[LinkId, PlaceOrder] = {}
         self._sells: dict[LinkId, PlaceOrder] = {}
         self._executions = 0
+        self._waiting: deque[GridMessage] = deque()
+        """Messages for the bot; the first one is being taken in."""
 
     def start(self, ticks: int, now: Instant) -> None:
         """Start the bot at a price."""
@@ -147,7 +150,14 @@ class TouchMarket:
         return None
 
     def _tell(self, message: GridMessage) -> None:
-        self._carry_out(step(self.state, message, self._now))
+        """Step the bot, and then with whatever its orders lead to, until nothing follows any more."""
+        # A queue, not a recursion: a position larger than the venue's market orders is bought in very many parts.
+        self._waiting.append(message)
+        if len(self._waiting) > 1:
+            return
+        while self._waiting:
+            self._carry_out(step(self.state, self._waiting[0], self._now))
+            self._waiting.popleft()
 
     def _carry_out(self, effects: Iterable[GridEffect]) -> None:
         for effect in effects:

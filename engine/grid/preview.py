@@ -14,6 +14,7 @@ from engine.errors import Refusal
 from engine.grid import accounting, backtest, cells, sizing
 from engine.grid.config import Direction, GridConfig, PaidIn, check
 from engine.grid.levels import all_levels, check_levels
+from engine.grid.ranges import FieldRange, ranges
 from engine.ids import Instant
 from engine.trading.instrument import AMOUNT_DECIMALS, FeeRates, Instrument
 from engine.trading.market import Candle
@@ -97,6 +98,8 @@ class Preview(msgspec.Struct, frozen=True):
     liquidation_in_range: bool
     history: History | None
     warnings: list[RiskWarning]
+    ranges: list[FieldRange] = []
+    """Between which numbers each field may lie, the others being as they are."""
 
 
 def preview(
@@ -110,12 +113,13 @@ def preview(
     candles: Sequence[Candle] = (),
 ) -> Preview | list[Refusal]:
     """Work out the preview at a price, or give every refusal."""
+    allowed = ranges(config, instrument, fees, price_ticks)
     refusals = check(config, instrument) or check_levels(config, instrument)
     if refusals:
-        return refusals
+        return _with_ranges(refusals, allowed)
     sized = sizing.size(config, instrument, fees, price_ticks)
     if isinstance(sized, list):
-        return sized
+        return _with_ranges(sized, allowed)
     levels = all_levels(config, instrument)
     profits = [trip_profit(config, instrument, fees, below, above, sized.lots) for below, above in _pairs(levels)]
     rates = [
@@ -155,6 +159,7 @@ def preview(
         warnings=_warnings(
             config, instrument, levels, price_ticks, profits, in_range, bool(missing), worst_result
         ),
+        ranges=allowed,
     )
 
 
@@ -331,6 +336,17 @@ def _warnings(
             )
         )
     return warnings
+
+
+def _with_ranges(refusals: list[Refusal], allowed: list[FieldRange]) -> list[Refusal]:
+    """Tell beside each refused number between which numbers it may lie."""
+    by_field = {each.field: each for each in allowed}
+    return [
+        refusal
+        if (found := by_field.get(refusal.field)) is None
+        else msgspec.structs.replace(refusal, least=found.least, most=found.most)
+        for refusal in refusals
+    ]
 
 
 def _pairs(levels: list[int]) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 import pytest
 
-from engine.grid.backtest import bar_path, run
+from engine.grid.backtest import TouchMarket, bar_path, run
 from engine.grid.config import Direction, GridConfig, PriceStop, Spacing, StopAction
 from engine.grid.levels import all_levels
 from engine.grid.sizing import Sizing, size
@@ -200,3 +200,13 @@ def test_a_run_ends_when_the_investment_is_lost() -> None:
     result = run(grid_config(grids=50), SPOT, dear, bars)
     assert result.end_ms < bars[-1].start_ms
     assert -result.total_units < 1.2 * 1000 * 10**18
+
+
+def test_a_position_far_larger_than_a_market_order_is_bought_in_many_parts() -> None:
+    config = grid_config(amount=Decimal(100_000_000), grids=200)
+    market = TouchMarket(config, SPOT, FEES)
+    market.start(1_003, Instant(1))
+    assert market.state.status is BotStatus.RUNNING
+    assert market.state.sizing is not None
+    parts = -(-market.state.sizing.entry_lots // SPOT.max_market_lots)
+    assert market.state.ledger.trades == parts > 1
