@@ -203,7 +203,7 @@ def test_a_run_ends_when_the_investment_is_lost() -> None:
 
 
 def test_a_position_far_larger_than_a_market_order_is_bought_in_many_parts() -> None:
-    config = grid_config(amount=Decimal(100_000_000), grids=200)
+    config = grid_config(amount=Decimal(10_000_000), grids=200)
     market = TouchMarket(config, SPOT, FEES)
     market.start(1_003, Instant(1))
     assert market.state.status is BotStatus.RUNNING
