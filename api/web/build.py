@@ -1,7 +1,7 @@
 """Build the dashboard: find a Node that is recent enough, install what the lock names, let Nuxt write the pages.
 
-Each step says what it does and how long it took; what the tools say themselves goes to a log and is shown only when
-a step fails. Nothing is installed outside the virtual environment and this folder. `make` decides when to build.
+Each step says what it does and how long it took; what the tools say goes to a log and is shown only when a step
+fails. Nothing is installed outside the virtual environment and this folder. `make` decides when to build.
 """
 
 import os
@@ -87,7 +87,8 @@ def _wheel() -> Path | None:
 
 
 def _version(node: Path) -> str:
-    return subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    asking = [node, "--version"]
+    return subprocess.run(asking, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def _is_recent(version: str) -> bool:

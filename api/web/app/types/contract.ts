@@ -63,3 +63,31 @@ export interface Page<T> {
   items: T[]
   cursor?: string | null
 }
+
+export interface Mail {
+  id: string
+  to: string
+  subject: string
+  text: string
+  link?: string | null
+  created_ms: number
+  sent_ms?: number | null
+}
+
+export interface Person {
+  id: string
+  email: string
+  display_name: string
+  roles: Role[]
+  created_ms: number
+  disabled: boolean
+}
+
+export interface Invite {
+  id: number
+  hint: string
+  note: string
+  uses_left: number
+  created_ms: number
+  expires_ms?: number | null
+}
