@@ -8,6 +8,7 @@ COMMANDS = {
     "up": "api.cli",
     "status": "api.cli",
     "bots": "api.cli",
+    "mail": "api.cli",
     "migrate": "actors.cli",
     "record": "actors.cli",
     "keys": "actors.cli",

@@ -5,6 +5,7 @@ what would be accepted. It opens nothing but the sealed key file, and no secret 
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from actors.home import DEFAULT_HOME, Home
+from adapters.mail import smtp
 from adapters.secrets import sealed
 from adapters.secrets.keys import ApiKey, keys_from_environment
 from engine.ids import AccountId
@@ -82,6 +84,13 @@ class Settings(msgspec.Struct, frozen=True):
     """None: drawn at the first start and kept in the home folder."""
     api_allowed_hosts: tuple[str, ...]
     """Names under which a browser may address the API, beside those of this machine."""
+    trusted_proxies: tuple[str, ...]
+    """Whose word about where a request comes from is believed."""
+    public_url: str | None
+    """What links in letters begin with; None: the API's own address."""
+    registration: str
+    smtp_url: Secret | None
+    """None: letters wait in the outbox, for the operator to read."""
     feed: FeedChoice
     placement: Placement
     log_level: str
@@ -89,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True):
     sealed_keys: Path | None
     sealed_keys_passphrase: Secret | None
     sealed_keys_passphrase_file: Path | None
+    sealing_keys: Path | None
+    """What seals the keys in the database; None: a file in the home folder, drawn at the first start."""
     environment_keys: dict[AccountId, ApiKey]
 
 
@@ -274,6 +285,24 @@ def _hosts(text: str) -> tuple[str, ...]:
     return hosts
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_address(word.strip())) for word in text.split(",") if word.strip())
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError("is not the address of a site")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("would send passwords in the clear")
+    return text.rstrip("/")
+
+
+def _smtp_url(text: str) -> Secret:
+    smtp.read_address(text)
+    return Secret(text)
+
+
 def _feed(text: str) -> FeedChoice:
     if text in (FeedKind.AUTO, FeedKind.LIVE, FeedKind.MODEL):
         return FeedChoice(FeedKind(text))
@@ -310,6 +339,17 @@ _VARIABLES = (
     _Variable("api_token", "TRELLIS_API_TOKEN", _token, "", "32 printable characters or more", True),
     _Variable("api_allow_remote", "TRELLIS_API_ALLOW_REMOTE", _yes_or_no, "no", "yes or no"),
     _Variable("api_allowed_hosts", "TRELLIS_API_ALLOWED_HOSTS", _hosts, ",", "host names, separated by commas"),
+    _Variable("trusted_proxies", "TRELLIS_TRUSTED_PROXIES", _addresses, ",", "addresses, separated by commas"),
+    _Variable("public_url", "TRELLIS_PUBLIC_URL", _public_url, "", "https://name, or http://address on loopback"),
+    _Variable("registration", "TRELLIS_REGISTRATION", _one_of(str, "open", "invite"), "open", "open or invite"),
+    _Variable(
+        "smtp_url",
+        "TRELLIS_SMTP_URL",
+        _smtp_url,
+        "",
+        "smtps://user:password@host:465?from=trellis@example.org, or smtp:// with STARTTLS",
+        True,
+    ),
     _Variable("feed", "TRELLIS_FEED", _feed, "auto", "auto, live, model, or replay:<path>[@<speed 1 to 1000>]"),
     _Variable("placement", "TRELLIS_PLACEMENT", _placement, "dedicated", f"dedicated, or pooled(2 to {POOL_MAX})"),
     _Variable(
@@ -336,5 +376,8 @@ _VARIABLES = (
         _file,
         "",
         "a file of mode 600 that holds the passphrase",
+    ),
+    _Variable(
+        "sealing_keys", "TRELLIS_SEALING_KEYS", _file, "", "a file of mode 600 made by an earlier start of Trellis"
     ),
 )

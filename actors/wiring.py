@@ -5,8 +5,10 @@ the paper venue, the supervisor with its hosts, and the desk in front of them.
 """
 
 import asyncio
+import hmac
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,22 @@ import msgspec
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors import redaction
 from actors import settings as settings_module
 from actors.dotenv import merged_environment
 from actors.home import Home
 from actors.settings import Settings
 from adapters.exchanges import registry
+from adapters.exchanges.paper.client import open_account as open_paper_account
+from adapters.secrets.envelope import KekFile, Sealed, Vault
 from adapters.secrets.keys import ApiKey
-from engine.ids import AccountId
-from engine.ports import MarketDataPort, TradingPort
-from storage.accounts import AccountRow, Accounts, Environment, NewAccount
+from adapters.secrets.sealed import SealBroken
+from engine.errors import Rejected, RejectReason
+from engine.ids import AccountId, UserId
+from engine.ports import KeyPermissions, MarketDataPort, TradingPort
+from storage.accounts import AccountRow, Accounts, Environment, NewAccount, SealedKey
 from storage.database import Database
-from storage.seed import OPERATOR, seed
+from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,10 @@ NAMESPACE = "trellis"
 VENUE_NAME = "paper-venue"
 SUPERVISOR_NAME = "supervisor"
 LEASE_TTL_MS = 10_000
+PAPER_EXCHANGE = "bybit"
+"""Whose language our own venue speaks."""
+PAPER_MONEY = {"USDT": "100000", "BTC": "1", "ETH": "10"}
+"""What a paper account begins with."""
 FOR_EVER = -1
 """How often Ray starts an actor again that dies."""
 
@@ -46,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     paper_port: int
     paper_node: str
     lease_ttl_ms: int = LEASE_TTL_MS
+    sealing_keys: Path | None = None
+    """None: the file in the home folder."""
 
     def __repr__(self) -> str:
         return f"Plan(dsn=***, paper_port={self.paper_port}, bots_per_host={self.bots_per_host})"
@@ -69,15 +82,54 @@ def market_port(plan: Plan, account: AccountRow) -> MarketDataPort:
     return registry.market_data(account.exchange, *_world(plan, account))
 
 
-async def connected_trading_port(plan: Plan, account: AccountRow) -> TradingPort:
-    """Make and connect an account's private side; raise `Rejected(PERMISSION)` if its key is refused."""
-    port = registry.trading(account.exchange, _key(plan, account), *_world(plan, account))
+async def connected_trading_port(plan: Plan, account: AccountRow, database: Database) -> TradingPort:
+    """Make and connect an account's private side; raise `Rejected(PERMISSION)` if its key is refused.
+
+    A paper account is opened at our own venue by this, whenever the venue does not know it (any more).
+    """
+    key = await _key(plan, account, database)
+    if account.environment is Environment.PAPER:
+        await open_paper_account(f"http://127.0.0.1:{plan.paper_port}", key, PAPER_MONEY, account.label)
+    port = registry.trading(account.exchange, key, *_world(plan, account))
     try:
         await port.connect()
     except BaseException:
         await port.close()
         raise
     return port
+
+
+async def key_permissions(exchange: str, environment: Environment, key: ApiKey) -> KeyPermissions:
+    """Ask a venue what a key may do, before anything is kept of it."""
+    try:
+        port = registry.trading(exchange, key, registry.Environment(environment.value))
+    except ValueError as error:
+        raise Rejected(RejectReason.OTHER, str(error)) from None
+    try:
+        return await port.permissions()
+    finally:
+        await port.close()
+
+
+def exchanges() -> Sequence[registry.Exchange]:
+    """List the exchanges that an account can be at."""
+    return tuple(registry.EXCHANGES.values())
+
+
+def vault(plan: Plan) -> Vault:
+    """Give what seals secrets for the database, and opens them in the process that needs them."""
+    return Vault(KekFile(plan.sealing_keys or Home(plan.home).sealing_keys))
+
+
+def seal_key(plan: Plan, account: AccountId, owner: UserId, key: ApiKey) -> SealedKey:
+    """Seal an exchange key for the row of one account."""
+    sealed = vault(plan).seal(msgspec.json.encode(key), *key_place(account, owner))
+    return SealedKey(sealed.content, sealed.kek_id)
+
+
+def key_place(account: AccountId, owner: UserId) -> tuple[str, ...]:
+    """Name the one place in the database where an account's sealed key opens."""
+    return "exchange_accounts", account, owner, "sealed_key"
 
 
 def _world(plan: Plan, account: AccountRow) -> tuple[registry.Environment, str | None]:
@@ -87,21 +139,42 @@ def _world(plan: Plan, account: AccountRow) -> tuple[registry.Environment, str |
     return registry.Environment(account.environment.value), None
 
 
-def _key(plan: Plan, account: AccountRow) -> ApiKey:
-    """Find an account's key where its operator keeps it; it is read in the process that signs."""
+async def _key(plan: Plan, account: AccountRow, database: Database) -> ApiKey:
+    """Find an account's key where it is kept; it is read, and opened, in the process that signs."""
+    if account.retired_at_ms is not None:
+        raise Rejected(RejectReason.PERMISSION, f"the account {account.label!r} was removed, and its key with it")
     if account.environment is Environment.PAPER:
         return paper_key(plan.home, account.id)
+    if account.sealing_key_id is not None:
+        return await _opened_key(plan, account, database)
     keys = settings_module.api_keys(settings_module.load(merged_environment(os.environ, Path(".env"))))
     if account.id not in keys:
-        raise LookupError(
-            f"no key of the account {account.id!r} in the environment or the sealed file of this node"
+        raise Rejected(
+            RejectReason.PERMISSION,
+            f"no key of the account {account.id!r} in the environment or the sealed file of this node",
         )
     return keys[account.id]
 
 
+async def _opened_key(plan: Plan, account: AccountRow, database: Database) -> ApiKey:
+    sealed = await Accounts(database).sealed_key(account.id)
+    if sealed is None:
+        raise Rejected(RejectReason.PERMISSION, f"the key of the account {account.label!r} is gone")
+    try:
+        plain = vault(plan).open(Sealed(sealed.ciphertext), *key_place(account.id, account.owner))
+    except (SealBroken, OSError) as error:
+        raise Rejected(
+            RejectReason.PERMISSION, f"the key of the account {account.label!r} cannot be opened here: {error}"
+        ) from None
+    return msgspec.json.decode(plain, type=ApiKey)
+
+
 def paper_key(home: Path, account: AccountId) -> ApiKey:
-    """Give the key of a paper account: worth nothing, and yet not the same on every machine."""
-    return ApiKey(key=f"paper-{account}", secret=Home(home).token("paper"))
+    """Give the key of a paper account: worth nothing, and yet its owner's alone and another on every machine."""
+    token = Home(home).token("paper")
+    if account == PAPER_ACCOUNT:
+        return ApiKey(key=f"paper-{account}", secret=token)
+    return ApiKey(f"paper-{account}", hmac.new(token.encode(), account.encode(), "sha256").hexdigest())
 
 
 # ---------------------------------------------------------------------- actors
@@ -132,7 +205,7 @@ def host_strategy(plan: Plan) -> Any:
 def set_up_logging(home: Path, level: str) -> None:
     """Write this process's events to the installation's log, for Ray's own files go with the cluster."""
     handler = logging.FileHandler(Home(home).log)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s %(message)s"))
+    handler.setFormatter(redaction.formatter())
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger().setLevel(level.upper())
 
@@ -180,7 +253,10 @@ async def start_engine(settings: Settings, dsn: str) -> Engine:
         log_level=settings.log_level,
         paper_port=port,
         paper_node=_paper_node(settings),
+        sealing_keys=settings.sealing_keys,
     )
+    if settings.sealing_keys is None:
+        KekFile(Home(settings.home).sealing_keys).make()
     supervisor = _start_supervisor(plan)
     await supervisor.begin.remote()
     return Engine(database, plan, supervisor, venue, feed_name)

@@ -10,9 +10,10 @@ from contextlib import suppress
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from actors.desk import UnknownAccount, UnknownBot
+from actors.venues import UnknownAccount
+from actors.views import UnknownBot
 from api import problems
-from api.guard import Guard
+from api.guard import RATE_HEADERS, Guard
 from api.openapi import document
 from api.pages import Pages
 from api.problems import ApiProblem, FieldProblem, Kind
@@ -27,6 +28,17 @@ BODY_BYTES_MAX = 64 * 1024
 STOP_LIMIT_S = 3.0
 UNMATCHED = "unmatched"
 
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # An answer of the API is data: nothing in it runs, frames it, or is framed by it.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ServeTo = Callable[[web.Request, Principal | None], Awaitable[web.StreamResponse]]
 
@@ -34,9 +46,9 @@ ServeTo = Callable[[web.Request, Principal | None], Awaitable[web.StreamResponse
 class ApiServer:
     """Serves one desk until it is stopped."""
 
-    def __init__(self, services: Services, guard: Guard) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._runner = web.AppRunner(make_app(services, guard), access_log=None, shutdown_timeout=STOP_LIMIT_S)
+        self._runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_LIMIT_S)
         self._stream: asyncio.Task[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:
@@ -63,8 +75,9 @@ def listen_on(host: str, port: int) -> tuple[socket.socket, str]:
     return listening, f"http://{name}:{listening.getsockname()[1]}"
 
 
-def make_app(services: Services, guard: Guard) -> web.Application:
+def make_app(services: Services) -> web.Application:
     """Put the routes behind the guard."""
+    guard = services.guard
     app = web.Application(middlewares=[_answering(services, guard)], client_max_size=BODY_BYTES_MAX)
     routes = all_routes()
     services.openapi = document(routes, services.programme.version)
@@ -76,7 +89,7 @@ def make_app(services: Services, guard: Guard) -> web.Application:
 
 def _guarded(route: Route, guard: Guard, serve: ServeTo) -> Serve:
     async def admit_and_serve(request: web.Request) -> web.StreamResponse:
-        return await serve(request, await guard.admit(request, route.access))
+        return await serve(request, await guard.admit(request, route.access, route.rate))
 
     return admit_and_serve
 
@@ -98,8 +111,7 @@ def _answering(services: Services, guard: Guard) -> Middleware:
                 response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         took_s = time.perf_counter() - started
         if not response.prepared:
-            response.headers["X-Content-Type-Options"] = "nosniff"
-            response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+            _dress(response, request, services)
             # A stream's time is how long its screen stayed, not how fast we answered.
             services.meters.count_request(request.method, _route_of(request), response.status, took_s)
         log.info(
@@ -112,6 +124,15 @@ def _answering(services: Services, guard: Guard) -> Middleware:
         return response
 
     return answer
+
+
+def _dress(response: web.StreamResponse, request: web.Request, services: Services) -> None:
+    """Put on what every answer wears; the pages bring a policy of their own."""
+    for name, value in SAFE_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if services.people.site.is_secure:
+        response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    response.headers.update(request.get(RATE_HEADERS, {}))
 
 
 def _sort(error: Exception) -> ApiProblem:

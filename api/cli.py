@@ -70,6 +70,19 @@ def status(as_json: bool) -> None:
     raise SystemExit(0 if answer["ok"] else FAILED)
 
 
+# ---------------------------------------------------------------------- mail
+
+
+@click.command(epilog="Examples:  trellis mail;  trellis mail --json | jq -r '.items[0].link'")
+@click.option("--last", default=10, show_default=True, type=click.IntRange(1, 500), help="How many letters.")
+@json_option
+def mail(last: int, as_json: bool) -> None:
+    """Show the letters to people, the newest last. Without a mail server, hand them on from here."""
+    from api.console import show
+
+    _print(_client().get(f"/api/v1/outbox?limit={last}"), as_json, show.letters)
+
+
 # ---------------------------------------------------------------------- bots
 
 

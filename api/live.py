@@ -9,18 +9,19 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from actors.desk import BotDesk, UnknownBot
+from actors.desk import BotDesk
+from actors.views import UnknownBot
 from api.problems import ApiProblem, Kind
 from api.resources import to_bot
 from engine.errors import OutcomeUnknown, Retryable
-from engine.ids import BotId
+from engine.ids import BotId, UserId
 from storage.actions import ActionRow, Actions
 from storage.database import Database
 from storage.events import EVERYTHING, listen
@@ -29,7 +30,8 @@ from storage.executions import ExecutionRow, Executions
 log = logging.getLogger(__name__)
 
 RING_EVENTS = 5_000
-LISTENERS_MAX = 50
+LISTENERS_MAX = 500
+LISTENERS_OF_ONE_MAX = 20
 GATHER_S = 0.02
 """Wake-ups within this time become one look. Short, because a fill waits for it; the journal has gathered for
 its commit already, so a busy bot wakes us no more than some fifteen times a second."""
@@ -62,6 +64,16 @@ class _Event(msgspec.Struct, frozen=True):
     text: bytes
 
 
+class Screen(msgspec.Struct, frozen=True):
+    """Who listens: which bots exist for them, and whether they still may."""
+
+    who: str
+    owner: UserId | None
+    """Whose bots they begin with; None: everybody's."""
+    sees: Callable[[BotId], Awaitable[bool]]
+    goes_on: Callable[[], Awaitable[bool]]
+
+
 class LiveStream:
     """One per API server: `run` looks, `events` gives each screen its own walk along the ring."""
 
@@ -74,7 +86,8 @@ class LiveStream:
         self._ring: deque[_Event] = deque(maxlen=RING_EVENTS)
         self._last = 0
         self._news = asyncio.Event()
-        self._listeners = 0
+        self._listeners: Counter[str] = Counter()
+        self._checks = 0
         self._left_at = -LINGER_S
         self._following = False
         self._dirty: dict[str, None] = {}
@@ -86,40 +99,52 @@ class LiveStream:
 
     # ------------------------------------------------------------------ one screen
 
-    async def events(self, bot: BotId | None, last_id: str | None) -> AsyncGenerator[bytes, None]:
-        """Yield the text of the stream from where the screen left off, until the server stops.
+    async def events(self, screen: Screen, bot: BotId | None, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """Yield the text of the stream from where the screen left off, until it may not listen any more.
 
         What must be refused is refused before the first piece.
         """
-        if self._listeners >= LISTENERS_MAX:
-            raise ApiProblem(Kind.UNAVAILABLE, f"{LISTENERS_MAX} screens are listening already")
-        self._listeners += 1
+        most = LISTENERS_OF_ONE_MAX if self._listeners[screen.who] >= LISTENERS_OF_ONE_MAX else LISTENERS_MAX
+        if self._listeners[screen.who] >= most or self._listeners.total() >= most:
+            raise ApiProblem(Kind.UNAVAILABLE, f"{most} screens are listening already")
+        self._listeners[screen.who] += 1
         try:
             if bot is not None:
                 await self._desk.view(bot)
             await self._follow()
             yield b"retry: 2000\n\n"
             at = self._resume_at(last_id)
+            checks = self._checks
             while not self._closed:
+                if checks != self._checks:
+                    checks = self._checks
+                    if not await screen.goes_on():
+                        return
                 if at is None or (self._ring and at + 1 < self._ring[0].number):
                     # What was missed is gone: start again from the state as it is now.
                     at = self._last
-                    for text in await self._snapshot(bot, at):
+                    for text in await self._snapshot(screen, bot, at):
                         yield text
                 news = self._news
                 for event in self._after(at):
                     at = event.number
-                    if bot is None or event.bot == bot:
+                    if event.bot == bot or (bot is None and await screen.sees(event.bot)):
                         yield event.text
                 if at < self._last or self._closed:
                     continue
                 try:
                     await asyncio.wait_for(news.wait(), HEARTBEAT_S)
                 except TimeoutError:
+                    checks = -1  # However a session ended, its stream ends soon after.
                     yield b": alive\n\n"
         finally:
-            self._listeners -= 1
+            self._listeners[screen.who] -= 1
             self._left_at = time.monotonic()
+
+    def recheck(self) -> None:
+        """Ask each screen at once whether it still may listen: a session has ended."""
+        self._checks += 1
+        self._wake()
 
     def close(self) -> None:
         """End every screen's stream."""
@@ -136,8 +161,8 @@ class LiveStream:
         first = self._ring[0].number if self._ring else 0
         return list(self._ring)[max(0, number + 1 - first) :]
 
-    async def _snapshot(self, bot: BotId | None, at: int) -> list[bytes]:
-        views = await self._desk.views() if bot is None else [await self._desk.view(bot)]
+    async def _snapshot(self, screen: Screen, bot: BotId | None, at: int) -> list[bytes]:
+        views = await self._desk.views(screen.owner) if bot is None else [await self._desk.view(bot)]
         texts = [_text(f"{self._era}-{at}", "reset", {})]
         return texts + [_text(f"{self._era}-{at}", "bot", to_bot(view)) for view in views]
 
@@ -195,7 +220,7 @@ class LiveStream:
                 self._undescribed = waiting | self._undescribed
 
     def _is_followed(self) -> bool:
-        if not self._listeners and time.monotonic() - self._left_at > LINGER_S:
+        if not self._listeners.total() and time.monotonic() - self._left_at > LINGER_S:
             self._following = False
         return self._following
 
@@ -240,6 +265,9 @@ class LiveStream:
     def _publish(self, bot: BotId, kind: str, data: Any) -> None:
         self._last += 1
         self._ring.append(_Event(self._last, bot, _text(f"{self._era}-{self._last}", kind, data)))
+        self._wake()
+
+    def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 

@@ -107,10 +107,11 @@ class ApiProblem(Exception):
         self.problem = Problem(f"urn:trellis:problem:{kind}", title, status, detail, code, list(errors))
 
 
-def refused(refusals: list[Refusal], within: str) -> ApiProblem:
-    """Turn the engine's refusals into a problem that points into the part `within` of the body."""
+def refused(refusals: list[Refusal], within: str = "") -> ApiProblem:
+    """Turn the engine's refusals into a problem that points into the body, or into the part `within` of it."""
+    place = f"#/{within}/" if within else "#/"
     errors = [
-        FieldProblem(each.message, f"#/{within}/{each.field}", code=each.code, allowed=each.allowed)
+        FieldProblem(each.message, f"{place}{each.field}", code=each.code, allowed=each.allowed)
         for each in refusals
     ]
     return ApiProblem(Kind.REFUSED, "; ".join(each.message for each in refusals), errors)

@@ -20,6 +20,7 @@ from aiohttp import hdrs, web
 from api.problems import ApiProblem, FieldProblem, Kind, invalid
 from api.services import Services
 from engine.access.principals import Access, Principal
+from engine.access.rates import RateClass
 
 READ_LIMIT_S = 8.0
 COMMAND_LIMIT_S = 40.0
@@ -61,6 +62,7 @@ class Route(msgspec.Struct, frozen=True):
     answer: Any
     command_id_required: bool | None
     """None: the route takes no Idempotency-Key."""
+    rate: RateClass
     access: Access
     """Who may call it. Whatever belongs to somebody else is not found, whoever may call."""
     media_type: str
@@ -106,6 +108,7 @@ class Routes:
             defaults: dict[str, Any] = {
                 "status": 200,
                 "problems": (),
+                "rate": RateClass.READ if method == hdrs.METH_GET else RateClass.COMMAND,
                 "access": Access.USER,
                 "media_type": "application/json",
                 "mentions": (),

@@ -5,8 +5,14 @@ It also decides, in this one place, whether a bot or an account exists for whoev
 
 import msgspec
 
-from actors.desk import BotDesk, UnknownAccount, UnknownBot
-from api.live import LiveStream
+from actors.desk import BotDesk
+from actors.venues import UnknownAccount
+from actors.views import UnknownBot
+from api.access.context import Seals, Site
+from api.access.limits import RequestLimits
+from api.access.people import People
+from api.guard import Guard
+from api.live import LiveStream, Screen
 from api.metrics import Meters
 from api.problems import ApiProblem, Kind
 from engine.access.principals import Principal, may_reach
@@ -31,13 +37,35 @@ class Programme(msgspec.Struct, frozen=True):
     started_ms: Instant
 
 
+def assemble(
+    desk: BotDesk,
+    database: Database,
+    programme: Programme,
+    *,
+    token: str,
+    hosts: tuple[str, ...],
+    seals: Seals,
+    site: Site | None = None,
+    limits: RequestLimits | None = None,
+    proxies: tuple[str, ...] = (),
+) -> "Services":
+    """Put together what one API server works with."""
+    people = People(database, seals, site or Site(programme.address))
+    guard = Guard(token, hosts, people.sign_in, people.site, limits, proxies)
+    return Services(desk, database, programme, people, guard)
+
+
 class Services:
     """One per API server."""
 
-    def __init__(self, desk: BotDesk, database: Database, programme: Programme) -> None:
+    def __init__(
+        self, desk: BotDesk, database: Database, programme: Programme, people: People, guard: Guard
+    ) -> None:
         self.desk = desk
         self.database = database
         self.programme = programme
+        self.people = people
+        self.guard = guard
         self.orders = Orders(database)
         self.executions = Executions(database)
         self.actions = Actions(database)
@@ -57,7 +85,10 @@ class Services:
             case "bot":
                 await self.check_bot(principal, BotId(value))
             case "account":
-                await self.owned_account(principal, AccountId(value))
+                try:
+                    await self.owned_account(principal, AccountId(value))
+                except UnknownAccount:
+                    raise ApiProblem(Kind.NOT_FOUND, f"there is no account {value}") from None
             case _:
                 pass  # The handlers of sessions and people look among their own.
 
@@ -81,6 +112,17 @@ class Services:
         if asked not in (None, "", principal.user):
             raise ApiProblem(Kind.FORBIDDEN, "you see what is yours")
         return principal.user
+
+    def screen(self, principal: Principal) -> Screen:
+        """Say what the live stream shows to whoever asks, and for how long."""
+
+        async def sees(bot: BotId) -> bool:
+            return principal.is_operator or may_reach(principal, await self._owner_of(bot))
+
+        async def goes_on() -> bool:
+            return principal.session is None or await self.people.sessions.is_open(principal.session)
+
+        return Screen(principal.actor, self.owner_filter(principal, None), sees, goes_on)
 
     async def _owner_of(self, bot: BotId) -> UserId | None:
         # A bot never changes hands, so what was read once holds, also while the database is away.

@@ -23,12 +23,14 @@ import psutil  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.markup import escape
 
+from actors import redaction
 from actors.cluster import Cluster
 from actors.home import Home
 from actors.settings import Settings
 
 if TYPE_CHECKING:
     from actors.wiring import Engine
+    from api.services import Services
     from engine.grid.config import GridConfig
 
 log = logging.getLogger(__name__)
@@ -92,10 +94,11 @@ class Starter:
         with self._step("Paper venue, supervisor and bots"):
             engine = await self._engine(stack, dsn)
         with self._step("API"):
-            await self._api(stack, engine, listening, address)
+            services = await self._api(stack, engine, listening, address)
         self._home.announce(address)
         suggestion = await self._demo(engine)
         await self._greet(engine, address, suggestion)
+        await self._offer_set_up(services)
 
     # ------------------------------------------------------------------ the parts
 
@@ -130,11 +133,14 @@ class Starter:
         stack.push_async_callback(self._stopping, "Bots and paper venue", engine.stop)
         return engine
 
-    async def _api(self, stack: AsyncExitStack, engine: "Engine", listening: socket.socket, address: str) -> None:
+    async def _api(
+        self, stack: AsyncExitStack, engine: "Engine", listening: socket.socket, address: str
+    ) -> "Services":
         from actors.clock import now_ms
+        from actors.sealing import Seals
+        from api.access.context import Registration, Site
         from api.app import ApiServer
-        from api.guard import Guard
-        from api.services import Programme, Services
+        from api.services import Programme, assemble
 
         settings = self._settings
         programme = Programme(
@@ -147,9 +153,35 @@ class Starter:
         )
         token = settings.api_token.value if settings.api_token else self._home.token("api")
         hosts = (*settings.api_allowed_hosts, settings.api_host)
-        server = ApiServer(Services(engine.desk, engine.database, programme), Guard(token, hosts))
+        site = Site(
+            public_url=settings.public_url or address,
+            registration=Registration(settings.registration),
+            sends_mail=settings.smtp_url is not None,
+        )
+        services = assemble(
+            engine.desk,
+            engine.database,
+            programme,
+            token=token,
+            hosts=hosts,
+            seals=Seals(engine.plan),
+            site=site,
+            proxies=settings.trusted_proxies,
+        )
+        server = ApiServer(services)
         stack.push_async_callback(server.stop)
         await server.start(listening)
+        await self._mail(stack, engine)
+        return services
+
+    async def _mail(self, stack: AsyncExitStack, engine: "Engine") -> None:
+        if self._settings.smtp_url is None:
+            return
+        from actors.mailer import Mailer
+        from api.access.letters import MAIL_TOPIC, SECRET_FIELDS
+
+        mailer = Mailer(engine.database, self._settings.smtp_url.value, MAIL_TOPIC, SECRET_FIELDS)
+        await stack.enter_async_context(_running(mailer.run()))
 
     async def _demo(self, engine: "Engine") -> "GridConfig | None":
         """Make the demo bot at the first start; give a grid that fits the market, for the greeting."""
@@ -193,7 +225,15 @@ class Starter:
             grid = f"--lower {suggestion.lower:f} --upper {suggestion.upper:f} --grids 20 --amount 2000"
             say(f"    {program} bots create {suggestion.symbol} {grid}", soft_wrap=True)
         say(f"    {program} status")
-        say("\n  Ctrl-C stops everything and loses nothing.")
+
+    async def _offer_set_up(self, services: "Services") -> None:
+        """Print the word with which the first operator makes their account; a new one at each start until then."""
+        token = await services.people.enrolment.offer_set_up()
+        if token is not None:
+            url = f"{services.people.site.public_url.rstrip('/')}/setup?token={token}"
+            self._console.print("\n  [bold]Your account[/]  open this link within 24 hours; it works once:")
+            self._console.print(f"    {escape(url)}", soft_wrap=True)
+        self._console.print("\n  Ctrl-C stops everything and loses nothing.")
 
     # ------------------------------------------------------------------ words
 
@@ -241,7 +281,7 @@ def _short(path: Path) -> str:
 def _log_to(file: Path, level: str) -> None:
     """Send the log to a file: the terminal is for the operator's next step."""
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES_MAX, backupCount=3)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(process)d %(name)s %(message)s"))
+    handler.setFormatter(redaction.formatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -6,7 +6,7 @@ import msgspec
 
 from engine.access.one_time import LIFE_MS, Purpose
 from engine.ids import UserId
-from storage.database import Connection
+from storage.database import Connection, Database
 from storage.rows import to_row
 
 
@@ -55,6 +55,16 @@ async def take(connection: Connection, purpose: Purpose, token_hash: bytes) -> O
         purpose,
     )
     return None if record is None else to_row(record, OneTimeToken)
+
+
+async def owner(database: Database, purpose: Purpose, token_hash: bytes) -> UserId | None:
+    """Look whose token it is without using it up; None if it is nobody's."""
+    record = await database.row(
+        "SELECT user_id FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_at_ms > now_ms()",
+        token_hash,
+        purpose,
+    )
+    return None if record is None else record["user_id"]
 
 
 async def forget(connection: Connection, user: UserId) -> None:

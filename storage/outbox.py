@@ -144,6 +144,19 @@ class Outbox:
 
         await self._database.repeat(put_back)
 
+    async def give_up(self, event: EventRow, error: str) -> None:
+        """Offer an event no more: it was refused for good. `stuck` lists it."""
+
+        async def mark(connection: Connection) -> None:
+            await connection.execute(
+                "UPDATE outbox SET attempts = $2, last_error = $3 WHERE id = $1 AND published_at_ms IS NULL",
+                event.id,
+                ATTEMPTS_MAX,
+                error[:500],
+            )
+
+        await self._database.repeat(mark)
+
     async def stuck(self, limit: int = 50) -> list[EventRow]:
         """List the events that nobody offers any more, oldest first: an operator must look."""
         records = await self._database.rows(

@@ -10,6 +10,7 @@ from engine.ids import Instant, UserId
 from storage import audit
 from storage.database import Connection, Database
 from storage.rows import Page, decode_cursor, page_limit, page_of, to_row
+from storage.sessions import end_all
 
 ACTIVE = "active"
 DISABLED = "disabled"
@@ -90,13 +91,6 @@ async def set_profile(connection: Connection, user: UserId, changes: dict[str, s
     )
 
 
-async def set_status(connection: Connection, user: UserId, status: str) -> str | None:
-    """Let a person in or keep them out; give what it was before, None if nobody is called that."""
-    before: str | None = await connection.fetchval("SELECT status FROM users WHERE id = $1 FOR UPDATE", user)
-    await connection.execute("UPDATE users SET status = $2 WHERE id = $1", user, status)
-    return before
-
-
 class Users:
     """The tables of users, profiles and roles."""
 
@@ -134,6 +128,22 @@ class Users:
         )
         assert record is not None
         return bool(record["is_so"])
+
+    async def set_status(self, user: UserId, status: str, actor: str) -> UserRow | None:
+        """Let a person in, or keep them out and end their sessions; None if nobody is called that."""
+
+        async def write(connection: Connection) -> None:
+            before = await connection.fetchval("SELECT status FROM users WHERE id = $1 FOR UPDATE", user)
+            if before in (None, status):
+                return
+            await connection.execute("UPDATE users SET status = $2 WHERE id = $1", user, status)
+            if status == DISABLED:
+                await end_all(connection, user, "account disabled")
+            entry = audit.NewEntry(actor, f"user.{status}", f"user:{user}", before, status)
+            await audit.append(connection, [entry])
+
+        await self._database.repeat(write)
+        return await self.get(user)
 
     async def change_profile(self, user: UserId, changes: dict[str, str], actor: str) -> None:
         """Write a changed profile with its audit entry, which names what was changed and not the words."""

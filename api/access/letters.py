@@ -5,6 +5,7 @@ It decides the words only; `actors/mailer.py` sends them, and without a mail ser
 
 from collections.abc import Mapping
 
+from api.access.tokens import draw_word
 from storage.outbox import NewEvent
 
 MAIL_TOPIC = "mail"
@@ -104,9 +105,8 @@ class Letters:
         return _letter(to, locale, _CHANGED, f"{self._url}/recover", what=_WHAT[what][locale])
 
 
-def _letter(
-    to: str, locale: str, texts: Mapping[str, tuple[str, str]], link: str, **words: str
-) -> NewEvent:
+def _letter(to: str, locale: str, texts: Mapping[str, tuple[str, str]], link: str, **words: str) -> NewEvent:
     subject, text = texts[locale]
     payload = {"to": to, "subject": f"Trellis: {subject}", "text": text.format(link=link, **words), "link": link}
-    return NewEvent(MAIL_TOPIC, to.lower(), payload)
+    # A key of its own: a letter that nobody takes must not hold up the next one to the same address.
+    return NewEvent(MAIL_TOPIC, draw_word(16), payload)

@@ -1,10 +1,10 @@
-"""Passwords: hashed with argon2id beside the loop, compared in a time that tells nothing, measured against lists."""
+"""Passwords: hashed with argon2id beside the loop, compared in a time that tells nothing, measured by lists."""
 
 import asyncio
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
+from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
 from engine.access.passwords import LENGTH_MAX, judge
 from engine.errors import Refusal

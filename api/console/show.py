@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -251,6 +252,20 @@ def stopped(answer: dict[str, Any]) -> RenderableType:
         word = "[green]stopped[/]" if item["stopped"] else "[bold red]NOT YET[/]"
         table.add_row(item["bot"], word, escape(item["detail"]))
     return table
+
+
+def letters(answer: dict[str, Any]) -> RenderableType:
+    """Lay out the letters to people, the newest last: that is where the eye is."""
+    parts: list[RenderableType] = []
+    for letter in reversed(answer["items"]):
+        state = "[green]sent[/]" if letter["sent_ms"] else "[yellow]waits[/]"
+        problem = f"  [red]{escape(letter['last_error'])}[/]" if letter["last_error"] else ""
+        parts.append(f"{state}  [bold]{escape(letter['to'])}[/]  {escape(letter['subject'])}{problem}")
+        if letter["text"]:
+            parts.append(Padding(escape(letter["text"]), (0, 0, 1, 7)))
+    if not answer["is_sent_by_mail"]:
+        parts.append("[dim]No mail server is set (TRELLIS_SMTP_URL): hand the letters on yourself.[/]")
+    return Group(*parts) if answer["items"] else "There are no letters."
 
 
 def what_selling_does(bot: dict[str, Any]) -> str:

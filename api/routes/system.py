@@ -65,7 +65,7 @@ async def stream(
     bot = BotId(query.bot) if query.bot else None
     if bot is not None:
         await services.check_bot(principal, bot)
-    events = services.stream.events(bot, request.headers.get("Last-Event-ID"))
+    events = services.stream.events(services.screen(principal), bot, request.headers.get("Last-Event-ID"))
     # The first piece before the headers, so that an unknown bot or a full house is a problem document.
     first = await anext(events)
     response = web.StreamResponse(

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,22 @@ import pytest
 
 from actors.clock import now_ms
 from actors.cluster import Cluster
+from actors.sealing import Seals
 from actors.settings import load
 from actors.wiring import Engine, start_engine
+from api.access.context import Site
+from api.access.limits import RequestLimits
 from api.app import ApiServer, listen_on
 from api.demo import suggest
-from api.guard import Guard
-from api.services import Programme, Services
+from api.services import Programme, Services, assemble
+from engine.access.rates import Rate, RateClass
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 
 TOKEN = "token-of-the-tests-0123456789abcdef"
+NO_LIMITS = {kind: Rate(1_000_000, 60) for kind in RateClass}
+"""All tests come from one address."""
 
 
 class Answer:
@@ -39,11 +45,17 @@ class Api:
     """A caller of the API who holds the token, and the installation behind it."""
 
     def __init__(
-        self, address: str, http: aiohttp.ClientSession, engine: Engine, postgres: EmbeddedPostgres
+        self,
+        address: str,
+        http: aiohttp.ClientSession,
+        engine: Engine,
+        postgres: EmbeddedPostgres,
+        services: Services,
     ) -> None:
         self.address = address
         self.http = http
         self.engine = engine
+        self.services = services
         self.postgres = postgres
         self.grid: dict[str, Any] = {}
 
@@ -82,20 +94,40 @@ async def api(ray_cluster: Cluster) -> AsyncIterator[Api]:
     async with Database(dsn, pool_size=1) as database:
         await migrate(database)
     engine = await start_engine(load({"TRELLIS_HOME": str(home), "TRELLIS_FEED": "model"}), dsn)
-    listening, address = listen_on("127.0.0.1", 0)
-    programme = Programme("0.1.0", "paper", engine.feed_name, "dedicated", address, now_ms())
-    server = ApiServer(Services(engine.desk, engine.database, programme), Guard(TOKEN, ("trellis.test",)))
-    await server.start(listening)
     try:
-        async with aiohttp.ClientSession() as http:
-            caller = Api(address, http, engine, postgres)
+        async with serving(engine) as (address, services), aiohttp.ClientSession() as http:
+            caller = Api(address, http, engine, postgres, services)
             caller.grid = _grid(await suggest(engine))
             yield caller
     finally:
-        await server.stop()
         await engine.stop()
         await postgres.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@asynccontextmanager
+async def serving(
+    engine: Engine, site: Site | None = None, limits: RequestLimits | None = None, proxies: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[str, Services]]:
+    """Serve an installation on a port of its own, under rules of its own."""
+    listening, address = listen_on("127.0.0.1", 0)
+    services = assemble(
+        engine.desk,
+        engine.database,
+        Programme("0.1.0", "paper", engine.feed_name, "dedicated", address, now_ms()),
+        token=TOKEN,
+        hosts=("trellis.test",),
+        seals=Seals(engine.plan),
+        site=site,
+        limits=limits or RequestLimits(NO_LIMITS, NO_LIMITS),
+        proxies=proxies,
+    )
+    server = ApiServer(services)
+    await server.start(listening)
+    try:
+        yield address, services
+    finally:
+        await server.stop()
 
 
 def _grid(suggestion: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Letters to people: a mail server of the operator's own."""
