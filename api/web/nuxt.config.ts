@@ -19,7 +19,7 @@ export default defineNuxtConfig({
   app: {
     head: {
       title: 'Trellis',
-      htmlAttrs: { lang: 'en', class: 'dark' },
+      htmlAttrs: { lang: 'en' },
       meta: [
         { name: 'viewport', content: 'width=device-width, initial-scale=1, viewport-fit=cover' },
         { name: 'robots', content: 'noindex' },

@@ -94,12 +94,20 @@ export function useApi() {
     return renewing
   }
 
+  /** Have the browser save what a route answers, however large; an expired session is renewed before. */
+  async function download(path: string, query: Query, name: string): Promise<void> {
+    await call('GET', '/session', undefined)
+    const link = Object.assign(document.createElement('a'), { href: address(path, query), download: name })
+    link.click()
+  }
+
   return {
     get: <T>(path: string, query?: Query, signal?: AbortSignal) => call<T>('GET', path, undefined, { query, signal }),
     post: <T>(path: string, body?: unknown, options?: Options) => call<T>('POST', path, body, options),
     patch: <T>(path: string, body: unknown, options?: Options) => call<T>('PATCH', path, body, options),
     renew,
     address,
+    download,
   }
 }
 

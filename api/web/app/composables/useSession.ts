@@ -15,11 +15,12 @@ export function useSession() {
   async function load(): Promise<void> {
     const api = useApi()
     site.value = await api.get<Site>('/site')
-    if (!current.value) {
+    if (!current.value && mayBeSignedIn()) {
       try {
         set(await api.get<Session>('/session'))
       } catch (error) {
         if (!(error instanceof Problem) || error.status !== 401) throw error
+        localStorage.removeItem(SIGNED_IN)
       }
     }
     isLoaded.value = true
@@ -28,6 +29,7 @@ export function useSession() {
   /** Take a session that the server has just given. */
   function set(session: Session): void {
     current.value = session
+    localStorage.setItem(SIGNED_IN, '1')
     isLoaded.value = true
     prefer(session.user)
   }
@@ -42,6 +44,7 @@ export function useSession() {
   function ended(): void {
     if (!current.value) return
     current.value = null
+    localStorage.removeItem(SIGNED_IN)
     const here = useRouter().currentRoute.value.fullPath
     void navigateTo({ path: '/login', query: { next: here, ended: '1' } })
   }
@@ -49,11 +52,19 @@ export function useSession() {
   /** Sign out here, on the server first. */
   async function signOut(): Promise<void> {
     await useApi().post('/auth/logout')
+    localStorage.removeItem(SIGNED_IN)
     // A full load leaves nothing of this user in memory.
     window.location.assign('/login')
   }
 
   return { site, current, user, isOperator, isLoaded, load, set, setUser, ended, signOut }
+}
+
+// No secret, only a hint: without it a newcomer's first page would begin with a refused request.
+const SIGNED_IN = 'signed-in'
+
+function mayBeSignedIn(): boolean {
+  return localStorage.getItem(SIGNED_IN) !== null
 }
 
 function prefer(user: User): void {

@@ -61,26 +61,34 @@ export interface Exchange {
 
 export interface Page<T> {
   items: T[]
-  cursor?: string | null
+  next_cursor?: string | null
 }
 
-export interface Mail {
-  id: string
+export interface Letter {
+  id: number
   to: string
   subject: string
+  /** Text and link are forgotten once the letter was sent. */
   text: string
-  link?: string | null
+  link: string
   created_ms: number
-  sent_ms?: number | null
+  sent_ms: number | null
+  attempts: number
+  last_error: string
+}
+
+export interface Outbox extends Page<Letter> {
+  /** No mail server is set when false: whoever reads this hands the letters on. */
+  is_sent_by_mail: boolean
 }
 
 export interface Person {
   id: string
   email: string
   display_name: string
+  status: 'active' | 'disabled'
   roles: Role[]
   created_ms: number
-  disabled: boolean
 }
 
 export interface Invite {
