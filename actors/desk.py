@@ -3,13 +3,14 @@
 It decides nothing about trading. A command is checked by the engine, written with its audit entry, and then
 carried out by the bot's own process; a command that is said twice is carried out once. The one exception to that
 order is the emergency stop: it acts first and writes afterwards, because it must work while the database is away.
+
+Accounts and markets have desks of their own (`accounts`, `market`); how bots look is in `views`.
 """
 
 import asyncio
-import hashlib
 import logging
-from base64 import b32encode
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -17,22 +18,21 @@ import msgspec
 from ray.exceptions import RayError
 
 from actors import wiring
+from actors.account_desk import AccountDesk, word_of
 from actors.clock import now_ms
 from actors.emergency import EmergencyList
-from actors.grid_bot import BotSnapshot, restore
+from actors.market_desk import MarketDesk
 from actors.messages import ComponentHealth, StopOutcome, decode
+from actors.venues import Venues
+from actors.views import LIVE_LIMIT_S, BotView, UnknownBot, Views
 from engine.errors import OutcomeUnknown, Refusal, VenueError
 from engine.grid.config import Direction, GridConfig
-from engine.grid.explain import LevelView, explain
-from engine.grid.pnl import ProfitReport, report
 from engine.grid.preview import Preview, preview
-from engine.grid.state import GridState, decode_state
+from engine.grid.stopping import StopPreview, stop_preview
 from engine.ids import AccountId, BotId, Instant, UserId
-from engine.ports import MarketDataPort, TradingPort
-from storage.accounts import AccountRow, Accounts
-from storage.bots import BotRow, Bots, DesiredState, NewBot
+from engine.trading.instrument import AMOUNT_DECIMALS
+from storage.bots import Bots, DesiredState, NewBot
 from storage.database import Database
-from storage.journal import Journal
 from storage.seed import OPERATOR
 
 log = logging.getLogger(__name__)
@@ -40,47 +40,8 @@ log = logging.getLogger(__name__)
 HISTORY_MS = 7 * 86_400_000
 """A preview's backtest looks back a week of minutes."""
 
-LIVE_LIMIT_S = 3.0
-
-
-class UnknownBot(LookupError):
-    """No bot has this id."""
-
-
-class UnknownAccount(LookupError):
-    """No exchange account has this id."""
-
-
-class BotFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What every screen says about a bot. The API gives it to other people's programs: add fields, change none."""
-
-    id: BotId
-    owner: UserId
-    name: str
-    account: AccountId
-    config: GridConfig
-    desired: str
-    """What its owner wants."""
-    status: str
-    """What it says of itself."""
-    status_reason: str
-    feed: str
-    """What its prices are."""
-    placement: str
-    price: Decimal | None
-    profit: ProfitReport | None
-    live: bool
-    """False: its process did not answer, and this is the last written state."""
-    as_of_ms: Instant
-    created_ms: Instant
-
-
-class BotView(BotFacts, frozen=True, kw_only=True):
-    """A bot as its desk sees it."""
-
-    levels: list[LevelView]
-    journal_lag: int | None
-    """Messages that the bot's process has taken in and not written yet; None where it did not answer."""
+BOOK_DEPTH = 200
+"""How many levels of each side a stop's preview walks."""
 
 
 class BotDesk:
@@ -88,31 +49,28 @@ class BotDesk:
 
     def __init__(self, database: Database, plan: "wiring.Plan", supervisor: Any, feed_name: str) -> None:
         self._database = database
-        self._plan = plan
         self._supervisor = supervisor
-        self._feed = feed_name
         self._bots = Bots(database)
-        self._markets: dict[AccountId, MarketDataPort] = {}
-        self._trading: dict[AccountId, TradingPort] = {}
-        self._connecting = asyncio.Lock()
+        self._venues = Venues(database, plan)
+        self._views = Views(database, plan, supervisor, feed_name)
         self._emergencies = EmergencyList(plan.home)
         self._recorder: asyncio.Task[None] | None = None
+        self.accounts = AccountDesk(database, plan, self._venues)
+        self.market = MarketDesk(self._venues)
 
     async def close(self) -> None:
         """Close the desk's own connections to venues."""
         if self._recorder is not None:
             self._recorder.cancel()
-        for market in self._markets.values():
-            await market.close()
-        for trading in self._trading.values():
-            await trading.close()
+        await self._venues.close()
 
     # ------------------------------------------------------------------ before a bot exists
 
     async def preview(self, account: AccountId, config: GridConfig) -> Preview | list[Refusal]:
         """Work out what a bot would do now with this account's fees and balances, or why it cannot be."""
-        market, trading, _ = await self._ports(account)
-        instrument = await market.instrument(config.symbol, config.market)
+        row = await self._venues.account(account)
+        market, trading = self._venues.market(row), await self._venues.trading(row)
+        instrument = await self.market.instrument(row, config.symbol, config.market)
         now = now_ms()
         ticker, fees, balances, candles = await asyncio.gather(
             market.ticker(instrument),
@@ -120,7 +78,7 @@ class BotDesk:
             trading.balances(),
             market.candles(instrument, 1, Instant(now - HISTORY_MS), now),
         )
-        free = {asset: Decimal(balance.free_units).scaleb(-18) for asset, balance in balances.items()}
+        free = {asset: Decimal(balance.free_units).scaleb(-AMOUNT_DECIMALS) for asset, balance in balances.items()}
         # A backtest of a week takes a moment of pure computing: not on the loop that serves everybody.
         return await asyncio.to_thread(
             preview,
@@ -148,24 +106,57 @@ class BotDesk:
         Raises `AlreadyExistsDifferently` for the same command id with other content.
         """
         bot = _bot_id(actor, command_id)
+        base = quote = ""
         if await self._bots.get(bot) is None:
             refusals = await self._refusals(account, config)
             if refusals:
                 return refusals
+            row = await self._venues.account(account)
+            instrument = await self.market.instrument(row, config.symbol, config.market)
+            base, quote = instrument.base, instrument.quote
         desired = DesiredState.RUNNING if start else DesiredState.STOPPED_KEEPING
-        await self._bots.create(NewBot(bot, owner, account, name, config, desired), actor)
+        await self._bots.create(NewBot(bot, owner, account, name, config, desired, base, quote), actor)
         await self._poke(bot)
         return await self.view(bot)
 
     # ------------------------------------------------------------------ commands
 
     async def start(self, actor: str, bot: BotId, command_id: str) -> BotView:
-        """Want a bot to run. Starting a running bot changes nothing."""
+        """Want a bot to run. Starting a running bot changes nothing.
+
+        Raises `BotArchived` or `AccountRemoved` for a bot that is history.
+        """
         return await self._want(actor, bot, DesiredState.RUNNING)
 
     async def stop(self, actor: str, bot: BotId, sell: bool, command_id: str) -> BotView:
         """Want a bot to end: cancel its orders, and sell or keep the position."""
         return await self._want(actor, bot, DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING)
+
+    async def preview_stop(self, bot: BotId) -> StopPreview | None:
+        """Say in numbers what a stop would do now; None for a bot that has not begun."""
+        view = await self.view(bot)
+        if view.profit is None or not view.profit.mark_price:
+            return None
+        row = await self._venues.account(view.account)
+        market, trading = self._venues.market(row), await self._venues.trading(row)
+        instrument = await self.market.instrument(row, view.config.symbol, view.config.market)
+        ticker, fees, book = await asyncio.gather(
+            market.ticker(instrument), trading.fee_rates(instrument), market.book(instrument, BOOK_DEPTH)
+        )
+        orders = sum(level.order is not None for level in view.levels)
+        return stop_preview(view.profit, orders, instrument, fees.taker, ticker.last, book)
+
+    async def rename(self, actor: str, bot: BotId, name: str) -> BotView:
+        """Give a bot another name."""
+        with _known(bot):
+            await self._bots.rename(bot, name, actor)
+        return await self.view(bot)
+
+    async def archive(self, actor: str, bot: BotId) -> BotView:
+        """Put a bot that has ended out of sight; raise `BotInUse` while it has not."""
+        with _known(bot):
+            await self._bots.archive(bot, actor)
+        return await self.view(bot)
 
     async def emergency_stop(self, actor: str, bot: BotId | None) -> list[StopOutcome]:
         """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away.
@@ -187,10 +178,8 @@ class BotDesk:
         return decode(answer, list[StopOutcome])
 
     async def _want(self, actor: str, bot: BotId, desired: DesiredState) -> BotView:
-        try:
+        with _known(bot):
             await self._bots.set_desired(bot, desired, actor)
-        except KeyError:
-            raise UnknownBot(bot) from None
         await self._poke(bot)
         return await self.view(bot)
 
@@ -204,21 +193,11 @@ class BotDesk:
 
     async def view(self, bot: BotId) -> BotView:
         """Describe one bot; raise `UnknownBot`."""
-        row = await self._bots.get(bot)
-        if row is None:
-            raise UnknownBot(bot)
-        return await self._view(row)
+        return await self._views.one(bot)
 
-    async def views(self, owner: UserId | None = None) -> list[BotView]:
-        """Describe an owner's bots, or every bot, newest first."""
-        rows: list[BotRow] = []
-        cursor = None
-        while True:
-            page = await self._bots.page(owner=owner, cursor=cursor, limit=200)
-            rows += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return list(await asyncio.gather(*(self._view(row) for row in rows)))
+    async def views(self, owner: UserId | None = None, *, archived: bool | None = None) -> list[BotView]:
+        """Describe an owner's bots, or every bot, newest first; only those archived, or not, if said."""
+        return await self._views.of(owner, archived=archived)
 
     async def health(self) -> list[ComponentHealth]:
         """Say how every part is."""
@@ -234,60 +213,7 @@ class BotDesk:
             parts.append(ComponentHealth("supervisor", False, type(error).__name__))
         return parts
 
-    async def _view(self, row: BotRow) -> BotView:
-        snapshot = await self._live(row.id)
-        profit: ProfitReport | None
-        config = msgspec.convert(row.config, GridConfig)
-        if snapshot is not None:
-            status, reason = snapshot.status.value, snapshot.status_reason
-            profit, levels, as_of_ms = snapshot.profit, snapshot.levels, snapshot.as_of_ms
-        else:
-            state = await self._last_written(row)
-            status, as_of_ms = row.status, row.updated_at_ms
-            reason = await self._why_not_running(row.id) or row.status_reason
-            profit = None if state is None else report(state, state.last_ticks, as_of_ms)
-            levels = [] if state is None else explain(state, as_of_ms)
-        return BotView(
-            id=row.id,
-            owner=row.owner,
-            name=row.name,
-            account=row.account,
-            config=config,
-            desired=row.desired_state.value,
-            status=status,
-            status_reason=reason,
-            feed=self._feed,
-            placement="dedicated" if self._plan.bots_per_host == 1 else f"pooled({self._plan.bots_per_host})",
-            price=profit.mark_price if profit is not None and profit.mark_price else None,
-            profit=profit,
-            levels=levels,
-            live=snapshot is not None,
-            journal_lag=snapshot.journal_lag if snapshot is not None else None,
-            as_of_ms=as_of_ms,
-            created_ms=row.created_at_ms,
-        )
-
-    async def _live(self, bot: BotId) -> BotSnapshot | None:
-        with suppress(RayError, TimeoutError):
-            async with asyncio.timeout(LIVE_LIMIT_S):
-                answer = await self._supervisor.snapshot.remote(bot)
-                return None if answer is None else decode(answer, BotSnapshot)
-        return None
-
-    async def _why_not_running(self, bot: BotId) -> str:
-        with suppress(RayError, TimeoutError):
-            async with asyncio.timeout(LIVE_LIMIT_S):
-                words: str = await self._supervisor.why_not_running.remote(bot)
-                return words
-        return ""
-
-    async def _last_written(self, row: BotRow) -> GridState | None:
-        recovery = await Journal(self._database).load(row.id)
-        if recovery.snapshot is None:
-            return None
-        return restore(recovery, decode_state(recovery.snapshot.state))
-
-    # ------------------------------------------------------------------ checks and ports
+    # ------------------------------------------------------------------ checks
 
     async def _refusals(self, account: AccountId, config: GridConfig) -> list[Refusal]:
         answer = await self.preview(account, config)
@@ -301,6 +227,7 @@ class BotDesk:
                     "amount",
                     f"the free balance of {account} lacks {answer.missing.normalize():f} for this investment",
                     "invest less, or deposit more",
+                    most=max(Decimal(0), config.amount - answer.missing),
                 )
             )
         other = await self._other_linear_bot(account, config)
@@ -325,19 +252,15 @@ class BotDesk:
                 return row.id
         return None
 
-    async def _ports(self, account: AccountId) -> tuple[MarketDataPort, TradingPort, AccountRow]:
-        row = await Accounts(self._database).get(account)
-        if row is None:
-            raise UnknownAccount(account)
-        async with self._connecting:
-            if account not in self._markets:
-                self._markets[account] = wiring.market_port(self._plan, row)
-            if account not in self._trading:
-                self._trading[account] = await wiring.connected_trading_port(self._plan, row)
-        return self._markets[account], self._trading[account], row
+
+@contextmanager
+def _known(bot: BotId) -> Iterator[None]:
+    try:
+        yield
+    except KeyError:
+        raise UnknownBot(bot) from None
 
 
 def _bot_id(actor: str, command_id: str) -> BotId:
     """Derive a bot's id from the command that creates it, so that the command can be repeated."""
-    digest = hashlib.sha256(f"{actor}\n{command_id}".encode()).digest()
-    return BotId(b32encode(digest)[:8].decode().lower())
+    return BotId(word_of(actor, command_id))

@@ -35,6 +35,7 @@ class Home:
         self.postgres = self.path / "postgres"
         self.venue = self.path / "venue"
         self.recordings = self.path / "recordings"
+        self.sealing_keys = self.path / "sealing.keys"
         self.log = self.path / "trellis.log"
         self._lock = self.path / "running.lock"
         self._lock_fd: int | None = None

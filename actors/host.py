@@ -209,7 +209,7 @@ class BotHost:
             self._markets[venue] = wiring.market_port(self._plan, row)
         connecting = self._trading.get(account)
         if connecting is None or (connecting.done() and (connecting.cancelled() or connecting.exception())):
-            connecting = asyncio.create_task(wiring.connected_trading_port(self._plan, row))
+            connecting = asyncio.create_task(wiring.connected_trading_port(self._plan, row, self._database))
             self._trading[account] = connecting
         return await asyncio.shield(connecting), self._markets[venue]
 

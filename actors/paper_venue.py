@@ -23,8 +23,6 @@ from adapters.exchanges.paper.server import PaperVenue
 from engine.trading.instrument import Instrument, Market
 from storage.seed import PAPER_ACCOUNT
 
-PAPER_MONEY = {"USDT": "100000", "BTC": "1", "ETH": "10"}
-
 
 class VenuePlan(msgspec.Struct, frozen=True):
     """What the venue's process needs to know."""
@@ -79,7 +77,7 @@ class PaperVenueActor:
         port_file.write_text(str(address.port))
         key = wiring.paper_key(plan.home, PAPER_ACCOUNT)
         if key.key not in venue.core.records.by_key:
-            venue.create_account(key.key, key.secret, PAPER_MONEY, name="Paper trading")
+            venue.create_account(key.key, key.secret, wiring.PAPER_MONEY, name="Paper trading")
         return venue
 
 

@@ -34,6 +34,8 @@ LOOK_EVERY_S = 1.0
 REFRESH_EVERY_S = 60.0
 SAY_AGAIN_MS = 3_000
 ANSWER_LIMIT_S = 5.0
+SNAPSHOT_LIMIT_S = 2.0
+"""Less than a desk waits for a whole list."""
 SILENT_MAX_S = 30.0
 """A host that has not answered for so long is killed: its bots' leases ran out long ago."""
 
@@ -95,13 +97,14 @@ class Supervisor:
         """Act on a bot's row now: start what must run, carry out a new wish."""
         await self._look()
 
-    async def snapshot(self, bot: str) -> bytes | None:
-        """Give a live bot's own account of itself; None if no host that answers runs it."""
-        host = self._host_of(BotId(bot))
-        if host is None:
-            return None
-        answer: bytes | None = await _answer(host.actor.snapshot.remote(bot))
-        return answer
+    async def snapshots(self, bots: list[str]) -> dict[str, bytes]:
+        """Give the own accounts of those of these bots whose host answers soon: one slow host delays no list."""
+        hosts = {bot: host for host in self._hosts.values() for bot in host.bots}
+        asked = [(BotId(bot), hosts[BotId(bot)]) for bot in bots if BotId(bot) in hosts]
+        answers = await asyncio.gather(
+            *(_answer(host.actor.snapshot.remote(bot), SNAPSHOT_LIMIT_S) for bot, host in asked)
+        )
+        return {bot: told for (bot, _), told in zip(asked, answers, strict=True) if told is not None}
 
     async def emergency_stop(self, bot: str | None) -> bytes:
         """Cancel the orders of one bot or of all, also without the database (a list of `StopOutcome`)."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from actors import wiring
-from actors.desk import BotView
+from actors.views import BotView
 from engine.grid.config import Direction, GridConfig
 from engine.trading.instrument import Instrument, Market
 from storage.accounts import Accounts

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 
-from actors.desk import BotFacts, BotView
 from actors.messages import ComponentHealth, StopOutcome
+from actors.views import BotFacts, BotView
 from engine.grid.config import GridConfig
 from engine.grid.explain import LevelView
 from engine.grid.pnl import ProfitReport

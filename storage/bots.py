@@ -5,6 +5,7 @@ lease. Neither overwrites the other, and what a config means is the engine's bus
 """
 
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,18 @@ class VersionConflict(Exception):
     """The row has changed since it was read: read it again and decide again."""
 
 
+class BotInUse(Exception):
+    """The bot still trades, or shall: only one that has ended can be archived."""
+
+
+class BotArchived(Exception):
+    """The bot is archived: it is history, and does not start again."""
+
+
+class AccountRemoved(Exception):
+    """The bot's exchange account was removed, and its key with it."""
+
+
 class NewBot(msgspec.Struct, frozen=True):
     """A bot to be created. `config` is stored as JSON and read by the engine."""
 
@@ -53,6 +66,9 @@ class NewBot(msgspec.Struct, frozen=True):
     name: str
     config: Any
     desired_state: DesiredState = DesiredState.RUNNING
+    base: str = ""
+    quote: str = ""
+    """The coins of its pair, as the exchange names them."""
 
 
 class BotRow(msgspec.Struct, frozen=True):
@@ -71,6 +87,9 @@ class BotRow(msgspec.Struct, frozen=True):
     """The version of the wish that the bot has carried out; behind `version` while it has not."""
     created_at_ms: Instant
     updated_at_ms: Instant
+    base: str
+    quote: str
+    archived_at_ms: Instant | None
 
 
 _COLUMNS = columns(BotRow)
@@ -89,13 +108,16 @@ class Bots:
         self._database = database
 
     async def create(self, new: NewBot, actor: str) -> BotRow:
-        """Insert a bot with its audit entry. The same id with the same content gives the bot that exists."""
+        """Insert a bot with its audit entry. The same id with the same content gives the bot that exists.
+
+        Raises `AccountRemoved` for a new bot on an account that is out of use.
+        """
 
         async def insert(connection: Connection) -> BotRow:
             record = await connection.fetchrow(
                 f"""
-                INSERT INTO bots (id, owner, account, name, config, desired_state, status)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)
+                INSERT INTO bots (id, owner, account, name, config, desired_state, base, quote, status)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                 ON CONFLICT (id) DO NOTHING
                 RETURNING {_COLUMNS}
                 """,
@@ -104,6 +126,7 @@ class Bots:
             )
             if record is None:
                 return await self._same_as_stored(connection, new)
+            await _require_account(connection, new.account)
             row = to_row(record, BotRow)
             entry = audit.NewEntry(actor, "bot.create", f"bot:{new.id}", after=_audited(row))
             await audit.append(connection, [entry])
@@ -123,6 +146,7 @@ class Bots:
         owner: UserId | None = None,
         desired_states: list[DesiredState] | None = None,
         statuses: list[str] | None = None,
+        archived: bool | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page[BotRow]:
@@ -135,13 +159,15 @@ class Bots:
             WHERE ($1::text IS NULL OR owner = $1)
               AND ($2::text[] IS NULL OR desired_state = ANY ($2))
               AND ($3::text[] IS NULL OR status = ANY ($3))
-              AND ($4::bigint IS NULL OR (created_at_ms, id) < ($4, $5::text))
+              AND ($4::boolean IS NULL OR (archived_at_ms IS NOT NULL) = $4)
+              AND ($5::bigint IS NULL OR (created_at_ms, id) < ($5, $6::text))
             ORDER BY created_at_ms DESC, id DESC
-            LIMIT $6
+            LIMIT $7
             """,
             owner,
             desired_states,
             statuses,
+            archived,
             created_at_ms,
             last_id,
             limit + 1,
@@ -175,14 +201,19 @@ class Bots:
     ) -> BotRow:
         """Write the owner's wish with its audit entry.
 
-        Raises `VersionConflict` when `version` is given and is not the current one, KeyError for an unknown bot.
-        Wanting what is already wanted changes nothing.
+        Raises `VersionConflict` when `version` is given and is not the current one, `BotArchived` or
+        `AccountRemoved` for a start that cannot be, KeyError for an unknown bot. Wanting what is already wanted
+        changes nothing.
         """
 
         async def update(connection: Connection) -> BotRow:
             before = await self._locked(connection, bot)
             if before.desired_state is desired:
                 return before
+            if desired is DesiredState.RUNNING:
+                if before.archived_at_ms is not None:
+                    raise BotArchived(f"bot {bot} is archived")
+                await _require_account(connection, before.account)
             if version is not None and before.version != version:
                 raise VersionConflict(f"bot {bot} is at version {before.version}, not {version}")
             record = await connection.fetchrow(
@@ -197,6 +228,47 @@ class Bots:
             entry = audit.NewEntry(actor, command, f"bot:{bot}", _audited(before), _audited(after))
             await audit.append(connection, [entry])
             await notify_bot(connection, bot)
+            return after
+
+        return await self._database.repeat(update)
+
+    async def rename(self, bot: BotId, name: str, actor: str) -> BotRow:
+        """Give a bot another name, with its audit entry; raise KeyError for an unknown one."""
+        return await self._change(bot, "bot.rename", actor, "name = $2", name)
+
+    async def archive(self, bot: BotId, actor: str) -> BotRow:
+        """Put a bot that has ended out of sight; its history stays. Raise `BotInUse` while it has not ended."""
+
+        def check(before: BotRow) -> None:
+            over = before.status in (FIRST_STATUS, "stopped") and before.desired_state is not DesiredState.RUNNING
+            if not over or (before.status != FIRST_STATUS and before.carried_out < before.version):
+                raise BotInUse(f"bot {bot} has not ended: it is {before.status}")
+
+        archived = "archived_at_ms = coalesce(archived_at_ms, now_ms())"
+        return await self._change(bot, "bot.archive", actor, archived, check=check)
+
+    async def _change(
+        self,
+        bot: BotId,
+        command: str,
+        actor: str,
+        change: str,
+        *values: Any,
+        check: Callable[[BotRow], None] = lambda before: None,
+    ) -> BotRow:
+
+        async def update(connection: Connection) -> BotRow:
+            before = await self._locked(connection, bot)
+            check(before)
+            record = await connection.fetchrow(
+                f"UPDATE bots SET {change} WHERE id = $1 RETURNING {_COLUMNS}", bot, *values
+            )
+            assert record is not None
+            after = to_row(record, BotRow)
+            if after != before:
+                entry = audit.NewEntry(actor, command, f"bot:{bot}", _audited(before), _audited(after))
+                await audit.append(connection, [entry])
+                await notify_bot(connection, bot)
             return after
 
         return await self._database.repeat(update)
@@ -234,5 +306,16 @@ class Bots:
         return stored
 
 
+async def _require_account(connection: Connection, account: AccountId) -> None:
+    """Let an account be removed before this transaction or after it, not beside it."""
+    retired_at_ms = await connection.fetchval(
+        "SELECT retired_at_ms FROM exchange_accounts WHERE id = $1 FOR KEY SHARE", account
+    )
+    if retired_at_ms is not None:
+        raise AccountRemoved(f"the exchange account {account} was removed")
+
+
 def _audited(row: BotRow) -> dict[str, Any]:
-    return {"desired_state": row.desired_state, "version": row.version, "name": row.name, "config": row.config}
+    facts = {"desired_state": row.desired_state, "version": row.version, "name": row.name, "config": row.config}
+    # Left out where it is not: entries that were written before bots could be archived read the same.
+    return facts | ({"archived_at_ms": row.archived_at_ms} if row.archived_at_ms is not None else {})

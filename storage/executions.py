@@ -13,6 +13,8 @@ from engine.trading.orders import Side
 from storage.database import Connection, Database, transpose
 from storage.rows import Page, columns, decode_cursor, page_limit, page_of
 
+DAY_MS = 86_400_000
+
 
 class ExecutionRow(msgspec.Struct, frozen=True):
     """One fill, with the fee actually charged (negative for a rebate)."""
@@ -65,15 +67,28 @@ _FUNDING = columns(FundingRow)
 
 
 async def write(connection: Connection, bot: BotId, rows: Sequence[ExecutionRow]) -> None:
-    """Write executions in the journal's transaction; one that is already there stays as it is."""
+    """Write executions in the journal's transaction, and add them to their days' sums.
+
+    One that is already there stays as it is, and is not added a second time.
+    """
     if not rows:
         return
     await connection.execute(
         f"""
-        INSERT INTO executions (bot, {_EXECUTION})
-        SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::numeric[],
-                                 $8::text[], $9::boolean[], $10::bigint[], $11::bigint[])
-        ON CONFLICT (bot, exec_id) DO NOTHING
+        WITH new AS (
+            INSERT INTO executions (bot, {_EXECUTION})
+            SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[], $6::numeric[],
+                                     $7::numeric[], $8::text[], $9::boolean[], $10::bigint[], $11::bigint[])
+            ON CONFLICT (bot, exec_id) DO NOTHING
+            RETURNING bot, side, price, quantity, fee, fee_asset, at_ms
+        )
+        INSERT INTO daily_trades AS known (bot, day, side, fee_asset, trades, volume, fees)
+        SELECT bot, at_ms / {DAY_MS}, side, fee_asset, count(*), sum(price * quantity), sum(fee)
+        FROM new GROUP BY 1, 2, 3, 4
+        ON CONFLICT (bot, day, side, fee_asset) DO UPDATE SET
+            trades = known.trades + excluded.trades,
+            volume = known.volume + excluded.volume,
+            fees = known.fees + excluded.fees
         """,
         bot,
         *transpose(rows),

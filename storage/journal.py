@@ -127,6 +127,18 @@ class Journal:
         )
         return to_rows(records, JournalRow)
 
+    async def last_seqs(self, bots: Sequence[BotId]) -> dict[BotId, int]:
+        """Give the number of the last message of each bot that has one."""
+        records = await self._database.rows(
+            """
+            SELECT wanted.bot, newest.seq FROM unnest($1::text[]) AS wanted (bot)
+            CROSS JOIN LATERAL (SELECT seq FROM bot_journal
+                                WHERE bot_journal.bot = wanted.bot ORDER BY seq DESC LIMIT 1) AS newest
+            """,
+            list(bots),
+        )
+        return {BotId(record["bot"]): record["seq"] for record in records}
+
     async def _wake_up(self, bot: BotId) -> None:
         # Apart from the commit: a transaction that notifies holds a lock of the whole database through its disk
         # flush, and the commits of all bots would queue up behind each other.

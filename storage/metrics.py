@@ -1,6 +1,6 @@
 """Sampled figures of each bot over time: what the charts are drawn from. Grid and floating profit never mix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -67,17 +67,49 @@ class Metrics:
     async def series(
         self, bot: BotId, since_ms: Instant, until_ms: Instant, *, points_max: int = 500
     ) -> list[MetricRow]:
-        """Read samples in [since_ms, until_ms), oldest first, thinned evenly in time to at most `points_max`."""
-        bucket_ms = max(1, -(-(until_ms - since_ms) // points_max))
+        """Read samples in [since_ms, until_ms), oldest first: the last one of each of `points_max` even spans.
+
+        A sample is looked up for each span, so a month costs what a day costs.
+        """
+        span_ms = max(1, -(-(until_ms - since_ms) // points_max))
         records = await self._database.rows(
             f"""
-            SELECT DISTINCT ON ((at_ms - $2) / $4) {_COLUMNS} FROM bot_metrics
-            WHERE bot = $1 AND at_ms >= $2 AND at_ms < $3
-            ORDER BY (at_ms - $2) / $4, at_ms DESC
+            SELECT sample.* FROM generate_series($2::bigint, $3::bigint - 1, $4::bigint) AS span (from_ms)
+            CROSS JOIN LATERAL (
+                SELECT {_COLUMNS} FROM bot_metrics
+                WHERE bot = $1 AND at_ms >= span.from_ms AND at_ms < least(span.from_ms + $4, $3)
+                ORDER BY at_ms DESC LIMIT 1
+            ) AS sample
+            ORDER BY span.from_ms
             """,
             bot,
             since_ms,
             until_ms,
-            bucket_ms,
+            span_ms,
         )
         return to_rows(records, MetricRow)
+
+    async def totals_at(
+        self, bots: Mapping[BotId, str], moments_ms: Sequence[Instant]
+    ) -> list[tuple[Instant, str, Decimal]]:
+        """Add up the bots' total results at each moment, by the coin that `bots` names for each.
+
+        A bot counts with its last sample before the moment, and not at all before its first one.
+        """
+        records = await self._database.rows(
+            """
+            SELECT moment.at_ms, wanted.coin, sum(sample.total_profit) AS total
+            FROM unnest($1::bigint[]) AS moment (at_ms)
+            CROSS JOIN unnest($2::text[], $3::text[]) AS wanted (bot, coin)
+            CROSS JOIN LATERAL (
+                SELECT total_profit FROM bot_metrics
+                WHERE bot_metrics.bot = wanted.bot AND bot_metrics.at_ms <= moment.at_ms
+                ORDER BY bot_metrics.at_ms DESC LIMIT 1
+            ) AS sample
+            GROUP BY 1, 2 ORDER BY 1, 2
+            """,
+            list(moments_ms),
+            list(bots),
+            list(bots.values()),
+        )
+        return [(Instant(record["at_ms"]), record["coin"], record["total"]) for record in records]

@@ -34,6 +34,9 @@ class Ticker(msgspec.Struct, frozen=True):
     ask: int
     mark: int
     at_ms: Instant
+    funding_rate: Decimal | None = None
+    """What a long pays a short at the next funding, as a fraction; None where there is none, or it is not told."""
+    next_funding_ms: Instant | None = None
 
 
 class Book(msgspec.Struct, frozen=True):

@@ -22,8 +22,8 @@ import ray
 
 from actors import wiring
 from actors.cluster import Cluster
-from actors.desk import BotView
 from actors.settings import load
+from actors.views import BotView
 from actors.wiring import Engine, start_engine
 from api.demo import suggest
 from engine.grid.orders import link_prefix, parse_link_id

@@ -23,13 +23,17 @@ class OneHost:
     def __init__(self, host: BotHost) -> None:
         self._host = host
         self.look = _Remote(self._look)
-        self.snapshot = _Remote(host.snapshot)
+        self.snapshots = _Remote(self._snapshots)
         self.emergency_stop = _Remote(self._emergency_stop)
         self.why_not_running = _Remote(self._why_not_running)
 
     async def _look(self, bot: str) -> None:
         await self._host.assign([bot])
         await self._host.look(bot)
+
+    async def _snapshots(self, bots: list[str]) -> dict[str, bytes]:
+        answers = {bot: await self._host.snapshot(bot) for bot in bots}
+        return {bot: told for bot, told in answers.items() if told is not None}
 
     async def _why_not_running(self, bot: str) -> str:
         return decode(await self._host.report(), HostReport).waits.get(BotId(bot), "")

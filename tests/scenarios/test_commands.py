@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from actors import wiring
 from engine.errors import Refusal
 from engine.grid.config import Direction, GridConfig, PriceStop, StopAction
 from engine.grid.state import BotStatus
@@ -183,7 +184,8 @@ async def test_creating_twice_with_one_command_id_gives_one_bot(world: World) ->
 
 async def test_a_bot_whose_key_the_venue_refuses_says_so(world: World) -> None:
     stranger = AccountId("stranger")
-    account = NewAccount(stranger, OPERATOR, "bybit", Environment.PAPER, "A key that the venue does not know")
+    account = NewAccount(stranger, OPERATOR, "bybit", Environment.PAPER, "A key that the venue knows otherwise")
+    world.venue.create_account(wiring.paper_key(world.plan.home, stranger).key, "another secret")
     await Accounts(world.database).add(account, "test")
     bot = new_bot_id()
     await world.bots.create(NewBot(bot, OPERATOR, stranger, "grid", CONFIG), "test")

@@ -70,6 +70,8 @@ class BybitMarketData:
             ask=_nearest(instrument, row.ask1_price) if row.ask1_price else last,
             mark=_nearest(instrument, row.mark_price) if row.mark_price else last,
             at_ms=Instant(self._clock.now_ms()),
+            funding_rate=Decimal(row.funding_rate) if row.funding_rate else None,
+            next_funding_ms=Instant(int(row.next_funding_time)) if row.next_funding_time else None,
         )
 
     async def book(self, instrument: Instrument, depth: int) -> Book:

@@ -112,6 +112,8 @@ class TickerRow(Wire):
     bid1_price: str = ""
     ask1_price: str = ""
     mark_price: str = ""
+    funding_rate: str = ""
+    next_funding_time: str = ""
 
 
 class BookResult(Wire):
