@@ -244,3 +244,65 @@ export interface Preview {
   } | null
   warnings: { code: string; text: string }[]
 }
+
+/** What one field of the form may be. */
+export interface FieldRange {
+  field: string
+  least: string | null
+  most: string | null
+}
+
+/** Both ways to stop now, in numbers. */
+export interface StopPreview {
+  price: string
+  orders_to_cancel: number
+  position: string
+  position_value: string
+  total_if_kept: string
+  exit_side: Side | null
+  exit_quantity: string
+  exit_price: string | null
+  exit_fee: string
+  left_over: string
+  total_if_sold: string
+  difference: string
+  book_suffices: boolean
+}
+
+export interface Instrument {
+  symbol: string
+  market: Market
+  base: string
+  quote: string
+  tick_size: string
+  lot_size: string
+  min_notional: string
+  leverage_max: string
+  max_open_orders: number
+}
+
+export interface Trade {
+  bot: string
+  bot_name: string
+  symbol: string
+  base: string
+  quote: string
+  exec_id: string
+  link_id: string
+  side: Side
+  price: string
+  quantity: string
+  value: string
+  fee: string
+  fee_asset: string
+  is_maker: boolean
+  at_ms: number
+}
+
+export interface TradeTotals {
+  quote: string
+  trades: number
+  bought: string
+  sold: string
+  fees: Record<string, string>
+}

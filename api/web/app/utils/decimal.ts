@@ -105,3 +105,7 @@ export function snap(value: string, step: string): string {
   const count = a < 0n ? (a - half) / b : (a + half) / b
   return write({ units: count * b, scale })
 }
+
+export function absolute(value: string): string {
+  return sign(value) < 0 ? negate(value) : value
+}

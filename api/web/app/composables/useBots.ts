@@ -1,0 +1,51 @@
+/** Bots as they are now: read once, then kept fresh by the live stream. */
+import type { Bot } from '~/types/trading'
+
+export function useBots() {
+  const api = useApi()
+  const stream = useStream()
+  const byId = shallowRef(new Map<string, Bot>())
+  const isLoading = ref(true)
+  const problem = ref<Problem | null>(null)
+
+  async function load(): Promise<void> {
+    try {
+      const { items } = await api.get<{ items: Bot[] }>('/bots')
+      byId.value = new Map(items.map((bot) => [bot.id, bot]))
+      problem.value = null
+    } catch (error) {
+      problem.value = toProblem(error)
+    } finally {
+      isLoading.value = false
+    }
+  }
+
+  function take(bot: Bot): void {
+    const known = byId.value.get(bot.id)
+    if (known && known.as_of_ms > bot.as_of_ms) return
+    byId.value = new Map(byId.value).set(bot.id, bot)
+  }
+
+  stream.on('bot', take)
+  stream.on('reset', () => void load())
+  const bots = computed(() => [...byId.value.values()].sort((a, b) => b.created_ms - a.created_ms))
+
+  return { bots, byId, isLoading, problem, load, take }
+}
+
+/** Whether the bot may have orders at the venue, or wants to. */
+export function isActive(bot: Bot): boolean {
+  return bot.status !== 'stopped' && (bot.status !== 'new' || bot.desired === 'running')
+}
+
+/** Whether a stop is already on its way or done. */
+export function isEnding(bot: Bot): boolean {
+  return ['stopping', 'closing', 'stopped'].includes(bot.status) || bot.desired.startsWith('stopped')
+}
+
+/** The two coins of a bot; old bots do not name them. */
+export function coinsOf(bot: Bot): { base: string; quote: string } {
+  if (bot.base && bot.quote) return { base: bot.base, quote: bot.quote }
+  const found = /^(\w+?)(USDT|USDC|USD|EUR|BTC)$/.exec(bot.config.symbol)
+  return { base: found?.[1] ?? bot.config.symbol, quote: found?.[2] ?? '' }
+}
