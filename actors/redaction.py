@@ -1,7 +1,7 @@
 """Keeps secrets and forged lines out of the log, whoever writes to it.
 
 It is the second line: nobody logs a secret on purpose. It masks what looks like one (a token, a cookie, a field
-that is called so), and writes control characters as text, so that nothing from outside can begin a line of its own.
+that is called so), and writes control characters as text, so that nothing from outside can begin a line.
 """
 
 import logging

@@ -150,7 +150,7 @@ class Users:
 
         async def write(connection: Connection) -> None:
             await set_profile(connection, user, changes)
-            entry = audit.NewEntry(actor, "profile.change", f"user:{user}", after=sorted(changes))
+            entry = audit.NewEntry(actor, "profile.change", f"user:{user}", after={"changed": sorted(changes)})
             await audit.append(connection, [entry])
 
         await self._database.repeat(write)

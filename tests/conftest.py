@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -15,6 +16,9 @@ from actors.settings import load
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
 
 _numbers = itertools.count(1)
 
@@ -64,6 +68,16 @@ async def ray_cluster() -> AsyncIterator[Cluster]:
     finally:
         await cluster.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def api(ray_cluster: Cluster) -> AsyncIterator["Api"]:
+    """Start an installation with its API once for all who ask; it is the one program on the session's Ray."""
+    # Imported here: the unit tests need nothing of it, and it takes a second.
+    from tests.api.conftest import an_installation
+
+    async with an_installation() as caller:
+        yield caller
 
 
 def _named(dsn: str, name: str) -> str:

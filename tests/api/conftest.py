@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from actors.clock import now_ms
-from actors.cluster import Cluster
 from actors.sealing import Seals
 from actors.settings import load
 from actors.wiring import Engine, start_engine
@@ -85,9 +83,9 @@ class Api:
         return bot
 
 
-@pytest.fixture(scope="session")
-async def api(ray_cluster: Cluster) -> AsyncIterator[Api]:
-    """Start the installation once for all tests of the API."""
+@asynccontextmanager
+async def an_installation() -> AsyncIterator[Api]:
+    """Start a whole installation on the session's Ray; tests/conftest.py does so once for all who ask."""
     home = Path(tempfile.mkdtemp(prefix="trellis-api-"))
     postgres = EmbeddedPostgres(home / "postgres")
     dsn = await postgres.start()
