@@ -195,9 +195,11 @@ class BotDesk:
         """Describe one bot; raise `UnknownBot`."""
         return await self._views.one(bot)
 
-    async def views(self, owner: UserId | None = None, *, archived: bool | None = None) -> list[BotView]:
+    async def views(
+        self, owner: UserId | None = None, *, archived: bool | None = None, limit: int | None = None
+    ) -> list[BotView]:
         """Describe an owner's bots, or every bot, newest first; only those archived, or not, if said."""
-        return await self._views.of(owner, archived=archived)
+        return await self._views.of(owner, archived=archived, limit=limit)
 
     async def health(self) -> list[ComponentHealth]:
         """Say how every part is."""

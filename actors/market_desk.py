@@ -13,7 +13,7 @@ import msgspec
 from actors.clock import now_ms
 from actors.venues import Venues
 from engine.errors import Rejected, RejectReason
-from engine.grid.config import Direction, GridConfig
+from engine.grid.config import Direction, GridConfig, market_of
 from engine.grid.suggest import suggest
 from engine.ids import AccountId, Instant
 from engine.trading.instrument import AMOUNT_DECIMALS, Instrument, Market
@@ -143,8 +143,7 @@ class MarketDesk:
         """Lay a first grid over where the market was in the last week, for what the account has free."""
         row = await self._venues.account(account)
         trading = await self._venues.trading(row)
-        market = Market.SPOT if direction is Direction.SPOT else Market.LINEAR
-        instrument = await self.instrument(row, symbol, market)
+        instrument = await self.instrument(row, symbol, market_of(direction))
         ticker, candles, fees, balances = await asyncio.gather(
             self._venues.market(row).ticker(instrument),
             self._month(row, instrument),

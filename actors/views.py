@@ -103,15 +103,17 @@ class Views:
             raise UnknownBot(bot)
         return (await self._describe([row]))[0]
 
-    async def of(self, owner: UserId | None, *, archived: bool | None = None) -> list[BotView]:
+    async def of(
+        self, owner: UserId | None, *, archived: bool | None = None, limit: int | None = None
+    ) -> list[BotView]:
         """Describe an owner's bots (None: everybody's), newest first; only those archived, or not, if said."""
         rows: list[BotRow] = []
         cursor = None
         while True:
-            page = await self._bots.page(owner=owner, archived=archived, cursor=cursor, limit=200)
+            page = await self._bots.page(owner=owner, archived=archived, cursor=cursor, limit=limit or 200)
             rows += page.items
             cursor = page.next_cursor
-            if cursor is None:
+            if cursor is None or limit is not None:
                 return await self._describe(rows)
 
     async def _describe(self, rows: Sequence[BotRow]) -> list[BotView]:

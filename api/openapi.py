@@ -112,6 +112,8 @@ def _responses(route: Route, refs: dict[str, Any]) -> dict[str, Any]:
     done: dict[str, Any] = {"description": _STATUS_WORDS[route.status]}
     if route.status != 204:
         done["content"] = {route.media_type: {"schema": refs[repr(route.answer)]}}
+        if route.also_as:
+            done["content"][route.also_as] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {str(route.status): done}
     statuses = sorted({*route.problems, *_PROBLEMS_OF_ACCESS[route.access]})
     for status, title in problems.titles(statuses).items():

@@ -7,12 +7,14 @@ its text may hold what is not the caller's business, and goes to the log.
 import logging
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 from aiohttp import web
 
 from engine.errors import OutcomeUnknown, Refusal, Rejected, Retryable
+from storage.bots import AccountRemoved, BotArchived, BotInUse
 from storage.rows import AlreadyExistsDifferently, BadCursor
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,9 @@ class FieldProblem(msgspec.Struct, frozen=True, omit_defaults=True):
     """The name of a query parameter or header, where it is not the body."""
     code: str = ""
     allowed: str = ""
+    least: Decimal | None = None
+    most: Decimal | None = None
+    """What would be accepted, as numbers where it is a range."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -111,7 +116,14 @@ def refused(refusals: list[Refusal], within: str = "") -> ApiProblem:
     """Turn the engine's refusals into a problem that points into the body, or into the part `within` of it."""
     place = f"#/{within}/" if within else "#/"
     errors = [
-        FieldProblem(each.message, f"{place}{each.field}", code=each.code, allowed=each.allowed)
+        FieldProblem(
+            each.message,
+            f"{place}{each.field}",
+            code=each.code,
+            allowed=each.allowed,
+            least=each.least,
+            most=each.most,
+        )
         for each in refusals
     ]
     return ApiProblem(Kind.REFUSED, "; ".join(each.message for each in refusals), errors)
@@ -133,6 +145,12 @@ def sort(error: Exception) -> ApiProblem:
     match error:
         case ApiProblem():
             return error
+        case BotInUse():
+            return ApiProblem(Kind.CONFLICT, str(error), code="bot_running")
+        case BotArchived():
+            return ApiProblem(Kind.CONFLICT, str(error), code="bot_archived")
+        case AccountRemoved():
+            return ApiProblem(Kind.CONFLICT, str(error), code="account_removed")
         case AlreadyExistsDifferently():
             return ApiProblem(Kind.DIFFERENT_CONTENT, str(error))
         case BadCursor():

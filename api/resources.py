@@ -40,6 +40,12 @@ class PreviewBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: AccountId = PAPER_ACCOUNT
 
 
+class RenameBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the screens shall call a bot."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LENGTH_MAX, pattern=r"\S")]
+
+
 class StopBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to stop a bot."""
 

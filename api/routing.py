@@ -66,6 +66,10 @@ class Route(msgspec.Struct, frozen=True):
     access: Access
     """Who may call it. Whatever belongs to somebody else is not found, whoever may call."""
     media_type: str
+    also_as: str
+    """Another media type of the answer, where the caller may choose."""
+    is_bounded: bool
+    """False: a stream or an export, which answers for as long as it takes."""
     mentions: tuple[type[msgspec.Struct], ...]
     """What the answer's text consists of, where it is not one JSON value."""
 
@@ -76,8 +80,8 @@ class Route(msgspec.Struct, frozen=True):
 
     @property
     def limit_s(self) -> float | None:
-        """Give the time after which the caller is told to try again; None: it answers for as long as it likes."""
-        if self.media_type == "text/event-stream":
+        """Give the time after which the caller is told to try again; None: it answers for as long as it takes."""
+        if not self.is_bounded:
             return None
         return READ_LIMIT_S if self.method == hdrs.METH_GET else COMMAND_LIMIT_S
 
@@ -111,6 +115,8 @@ class Routes:
                 "rate": RateClass.READ if method == hdrs.METH_GET else RateClass.COMMAND,
                 "access": Access.USER,
                 "media_type": "application/json",
+                "also_as": "",
+                "is_bounded": True,
                 "mentions": (),
                 "answer": hints["return"],
             }

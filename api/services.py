@@ -24,6 +24,7 @@ from storage.database import Database
 from storage.executions import Executions
 from storage.metrics import Metrics
 from storage.orders import Orders
+from storage.trades import Trades
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -70,6 +71,7 @@ class Services:
         self.executions = Executions(database)
         self.actions = Actions(database)
         self.metrics = Metrics(database)
+        self.trades = Trades(database)
         self.bots = Bots(database)
         self.accounts = Accounts(database)
         self.stream = LiveStream(desk, database)

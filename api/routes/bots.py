@@ -5,11 +5,13 @@ import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 
 import msgspec
 
 from actors.messages import StopOutcome
-from api.problems import refused
+from actors.venues import UnknownAccount
+from api.problems import ApiProblem, Kind, refused
 from api.resources import (
     Bot,
     BotList,
@@ -18,33 +20,53 @@ from api.resources import (
     Owner,
     PreviewBot,
     Profit,
+    RenameBot,
     StopBot,
     Stopped,
     to_bot,
 )
+from api.routes.history import Limit
 from api.routing import Routes
 from api.services import Services
+from api.trading_resources import SuggestBot
 from engine.access.principals import Principal
 from engine.errors import Refusal, Rejected, RejectReason
-from engine.grid.config import GridConfig
+from engine.grid.config import GridConfig, market_of
 from engine.grid.preview import Preview
+from engine.grid.stopping import StopPreview
 from engine.ids import BotId
+from engine.trading.instrument import Market
 
 routes = Routes("Bots")
 
 
-class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose things to list."""
+class Archived(StrEnum):
+    """Whether to list bots that were put out of sight."""
+
+    NO = "no"
+    YES = "yes"
+    ALL = "all"
+
+
+_ARCHIVED = {Archived.NO: False, Archived.YES: True, Archived.ALL: None}
+
+
+class BotsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which bots to list."""
 
     owner: Owner | None = None
     """For operators; left out: everybody's."""
+    archived: Archived = Archived.NO
+    limit: Limit | None = None
+    """At most so many, the newest; left out: all of them."""
 
 
 @routes.get("/api/v1/bots", problems=(400, 503))
-async def list_bots(services: Services, principal: Principal, query: OwnerQuery) -> BotList:
+async def list_bots(services: Services, principal: Principal, query: BotsQuery) -> BotList:
     """List one's bots (an operator: everybody's), newest first."""
-    views = await services.desk.views(services.owner_filter(principal, query.owner))
-    return BotList([to_bot(view) for view in sorted(views, key=lambda view: view.created_ms, reverse=True)])
+    owner = services.owner_filter(principal, query.owner)
+    views = await services.desk.views(owner, archived=_ARCHIVED[query.archived], limit=query.limit)
+    return BotList([to_bot(view) for view in views])
 
 
 @routes.post("/api/v1/bots", status=201, problems=(400, 409, 415, 422, 503))
@@ -52,7 +74,7 @@ async def create_bot(services: Services, principal: Principal, body: CreateBot, 
     """Create a bot and, unless asked not to, start it. The same Idempotency-Key gives the same bot."""
     account = await services.owned_account(principal, body.account)
     name = body.name.strip() or f"{body.config.symbol} {body.config.direction}"
-    with _symbol_refused(body.config):
+    with _symbol_refused(body.config.symbol, body.config.market, "config"):
         made = await services.desk.create(
             principal.actor, account.id, name, body.config, command_id, start=body.start, owner=account.owner
         )
@@ -65,11 +87,19 @@ async def create_bot(services: Services, principal: Principal, body: CreateBot, 
 async def preview_bot(services: Services, principal: Principal, body: PreviewBot) -> Preview:
     """Weigh a bot before it exists: orders, profit per grid, the worst corner, the risk. Changes nothing."""
     await services.owned_account(principal, body.account)
-    with _symbol_refused(body.config):
+    with _symbol_refused(body.config.symbol, body.config.market, "config"):
         preview = await services.desk.preview(body.account, body.config)
     if isinstance(preview, list):
         raise refused(preview, "config")
     return preview
+
+
+@routes.post("/api/v1/bots/suggest", problems=(400, 415, 422, 503))
+async def suggest_bot(services: Services, principal: Principal, body: SuggestBot) -> GridConfig:
+    """Lay a grid over where the market was in the last week, to begin a form with. Changes nothing."""
+    await services.owned_account(principal, body.account)
+    with _symbol_refused(body.symbol, market_of(body.direction), ""):
+        return await services.desk.market.suggest(body.account, body.symbol, body.direction, body.amount)
 
 
 @routes.get("/api/v1/bots/{bot}", problems=(404, 503))
@@ -109,6 +139,30 @@ async def stop_bot(
     return to_bot(view)
 
 
+@routes.get("/api/v1/bots/{bot}/stop-preview", problems=(404, 409, 422, 503))
+async def preview_stop(services: Services, bot: str) -> StopPreview:
+    """Say in numbers what a stop would do now: keeping the position, and closing it at market. Changes nothing."""
+    try:
+        preview = await services.desk.preview_stop(BotId(bot))
+    except UnknownAccount:
+        raise ApiProblem(Kind.CONFLICT, "the bot's account was removed", code="account_removed") from None
+    if preview is None:
+        raise ApiProblem(Kind.CONFLICT, "the bot has not begun: a stop changes nothing", code="not_begun")
+    return preview
+
+
+@routes.post("/api/v1/bots/{bot}/rename", problems=(400, 404, 415, 503))
+async def rename_bot(services: Services, principal: Principal, bot: str, body: RenameBot) -> Bot:
+    """Give a bot another name."""
+    return to_bot(await services.desk.rename(principal.actor, BotId(bot), body.name.strip()))
+
+
+@routes.post("/api/v1/bots/{bot}/archive", problems=(404, 409, 503))
+async def archive_bot(services: Services, principal: Principal, bot: str) -> Bot:
+    """Put a bot that has ended out of sight; its history stays. Archived bots do not start again."""
+    return to_bot(await services.desk.archive(principal.actor, BotId(bot)))
+
+
 @routes.post("/api/v1/bots/{bot}/emergency-stop", problems=(404, 503))
 async def emergency_stop_bot(services: Services, principal: Principal, bot: str) -> Stopped:
     """Cancel every order of one bot at once, also while the database is away. The position stays."""
@@ -129,15 +183,15 @@ async def emergency_stop_all(services: Services, principal: Principal) -> Stoppe
 
 
 @contextmanager
-def _symbol_refused(config: GridConfig) -> Iterator[None]:
+def _symbol_refused(symbol: str, market: Market, within: str) -> Iterator[None]:
     """Say of a pair that the venue does not list what is said of any other wrong value."""
     try:
         yield
     except Rejected as error:
         if error.reason is not RejectReason.NOT_FOUND:
             raise
-        message = f"{config.symbol} is not traded on the {config.market} market of this account's venue"
-        raise refused([Refusal("unknown_symbol", "symbol", message, "for example BTCUSDT")], "config") from None
+        message = f"{symbol} is not traded on the {market} market of this account's venue"
+        raise refused([Refusal("unknown_symbol", "symbol", message, "for example BTCUSDT")], within) from None
 
 
 def _stopped(outcomes: Sequence[StopOutcome]) -> Stopped:

@@ -50,6 +50,7 @@ async def show_status(services: Services, principal: Principal) -> Status:
 @routes.get(
     "/api/v1/stream",
     media_type="text/event-stream",
+    is_bounded=False,
     answer=str,
     mentions=(Bot, ExecutionSeen, ActionTaken),
     problems=(404, 503),

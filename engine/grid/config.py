@@ -96,7 +96,12 @@ class GridConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     @property
     def market(self) -> Market:
         """Give the kind of market that the direction trades on."""
-        return Market.SPOT if self.direction is Direction.SPOT else Market.LINEAR
+        return market_of(self.direction)
+
+
+def market_of(direction: Direction) -> Market:
+    """Give the kind of market that a direction trades on."""
+    return Market.SPOT if direction is Direction.SPOT else Market.LINEAR
 
 
 def check(config: GridConfig, instrument: Instrument) -> list[Refusal]:
