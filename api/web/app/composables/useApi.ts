@@ -137,9 +137,9 @@ async function readProblem(response: Response): Promise<Problem> {
   }
 }
 
-function inTurn(work: () => Promise<boolean>): Promise<boolean> {
+async function inTurn(work: () => Promise<boolean>): Promise<boolean> {
   // Two tabs that renew with the same cookie at once would look like a stolen one.
-  return navigator.locks ? navigator.locks.request('trellis-renew', work) : work()
+  return navigator.locks ? await navigator.locks.request('trellis-renew', work) : work()
 }
 
 /** A new Idempotency-Key. */

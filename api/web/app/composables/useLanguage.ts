@@ -1,20 +1,13 @@
 /** Which of the two languages is shown; each is loaded when it is first needed. */
 import type { Locale } from '~/types/contract'
 import { createI18n } from 'vue-i18n'
+import { russianPlural } from '~/utils/plural'
 
 export const LOCALES: Locale[] = ['en', 'ru']
 
 const texts = {
   en: () => import('~/locales/en'),
   ru: () => import('~/locales/ru'),
-}
-
-/** Choose between `one | few | many`: 1 бот, 3 бота, 11 ботов. */
-export function russianPlural(count: number, forms: number): number {
-  const [tens, ones] = [Math.abs(count) % 100, Math.abs(count) % 10]
-  if (ones === 1 && tens !== 11) return 0
-  const few = ones >= 2 && ones <= 4 && (tens < 12 || tens > 14)
-  return few ? 1 : Math.min(2, forms - 1)
 }
 
 export const i18n = createI18n({
