@@ -76,8 +76,8 @@ function say(problem: Problem, t: Translate, te: (key: string) => boolean): stri
 }
 
 function sayField(error: FieldProblem, t: Translate, te: (key: string) => boolean): string {
-  const words = error.code && te(`problems.${error.code}`) ? t(`problems.${error.code}`) : error.detail
-  return error.allowed ? `${words} (${error.allowed})` : words
+  if (error.code && te(`problems.${error.code}`)) return t(`problems.${error.code}`)
+  return error.allowed ? `${error.detail} (${error.allowed})` : error.detail
 }
 
 async function focusFirst(): Promise<void> {

@@ -45,15 +45,22 @@ export interface Account {
   exchange: string
   environment: string
   label: string
-  key_hint?: string | null
-  permissions?: string[] | null
-  checked_ms?: number | null
-  expires_ms?: number | null
+  key_hint: string | null
+  /** Null until the exchange was asked. */
+  permissions: string[] | null
+  bound_to_ip: boolean | null
+  checked_ms: number | null
+  expires_ms: number | null
+  /** Why a key that was accepted before would be refused now. */
+  problems: { code: string; text: string; remedy: string }[]
   bots: number
+  created_ms: number
 }
 
 export interface Exchange {
   exchange: string
+  /** How it writes its own name. */
+  title: string
   environments: string[]
   needs_passphrase: boolean
   markets: string[]
