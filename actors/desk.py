@@ -19,7 +19,6 @@ from ray.exceptions import RayError
 
 from actors import wiring
 from actors.account_desk import AccountDesk, word_of
-from actors.clock import now_ms
 from actors.emergency import EmergencyList
 from actors.market_desk import MarketDesk
 from actors.messages import ComponentHealth, StopOutcome, decode
@@ -29,7 +28,7 @@ from engine.errors import OutcomeUnknown, Refusal, VenueError
 from engine.grid.config import Direction, GridConfig
 from engine.grid.preview import Preview, preview
 from engine.grid.stopping import StopPreview, stop_preview
-from engine.ids import AccountId, BotId, Instant, UserId
+from engine.ids import AccountId, BotId, UserId
 from engine.trading.instrument import AMOUNT_DECIMALS
 from storage.bots import Bots, DesiredState, NewBot
 from storage.database import Database
@@ -66,18 +65,20 @@ class BotDesk:
 
     # ------------------------------------------------------------------ before a bot exists
 
-    async def preview(self, account: AccountId, config: GridConfig) -> Preview | list[Refusal]:
-        """Work out what a bot would do now with this account's fees and balances, or why it cannot be."""
+    async def preview(
+        self, account: AccountId, config: GridConfig, *, with_history: bool = True
+    ) -> Preview | list[Refusal]:
+        """Work out what a bot would do now with this account's fees and balances, or why it cannot be.
+
+        Without its history, which is most of the work, the answer is there while a form is being filled in.
+        """
         row = await self._venues.account(account)
         market, trading = self._venues.market(row), await self._venues.trading(row)
         instrument = await self.market.instrument(row, config.symbol, config.market)
-        now = now_ms()
-        ticker, fees, balances, candles = await asyncio.gather(
-            market.ticker(instrument),
-            trading.fee_rates(instrument),
-            trading.balances(),
-            market.candles(instrument, 1, Instant(now - HISTORY_MS), now),
+        ticker, fees, balances = await asyncio.gather(
+            market.ticker(instrument), trading.fee_rates(instrument), trading.balances()
         )
+        candles = await self.market.past(row, instrument, 1, HISTORY_MS) if with_history else ()
         free = {asset: Decimal(balance.free_units).scaleb(-AMOUNT_DECIMALS) for asset, balance in balances.items()}
         # A backtest of a week takes a moment of pure computing: not on the loop that serves everybody.
         return await asyncio.to_thread(
@@ -218,7 +219,7 @@ class BotDesk:
     # ------------------------------------------------------------------ checks
 
     async def _refusals(self, account: AccountId, config: GridConfig) -> list[Refusal]:
-        answer = await self.preview(account, config)
+        answer = await self.preview(account, config, with_history=False)
         if isinstance(answer, list):
             return answer
         refusals = []

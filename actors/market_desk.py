@@ -25,7 +25,9 @@ DAY_MS = 24 * HOUR_MS
 WEEK_MS, MONTH_MS = 7 * DAY_MS, 30 * DAY_MS
 LISTED_FOR_MS = 10 * 60_000
 PAST_FOR_MS = 60_000
-KEPT_MAX = 1_024
+KEPT_MAX = 64
+"""A week of minutes is some ten thousand bars."""
+
 CANDLE_MINUTES = (1, 5, 15, 60, 240, 1440)
 """Lengths of bars that every exchange here has."""
 
@@ -73,7 +75,7 @@ class Bar(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Past(msgspec.Struct, frozen=True):
-    """The hourly bars of a month, and when they were read."""
+    """Bars up to now, and when they were read."""
 
     read_ms: Instant
     candles: Sequence[Candle]
@@ -85,7 +87,7 @@ class MarketDesk:
     def __init__(self, venues: Venues) -> None:
         self._venues = venues
         self._listed: dict[tuple[str, str, Market], tuple[Instant, Sequence[Instrument]]] = {}
-        self._past: dict[tuple[str, str, Market, str], _Past] = {}
+        self._past: dict[tuple[str, str, Market, str, int], _Past] = {}
 
     async def instruments(self, account: AccountId, market: Market) -> Sequence[Instrument]:
         """List what trades now on a market of the account's venue."""
@@ -105,7 +107,7 @@ class MarketDesk:
         row = await self._venues.account(account)
         instrument = await self.instrument(row, symbol, market)
         ticker, candles = await asyncio.gather(
-            self._venues.market(row).ticker(instrument), self._month(row, instrument)
+            self._venues.market(row).ticker(instrument), self.past(row, instrument, 60, MONTH_MS)
         )
         week = [each for each in candles if each.start_ms >= ticker.at_ms - WEEK_MS]
         return Quote(
@@ -146,7 +148,7 @@ class MarketDesk:
         instrument = await self.instrument(row, symbol, market_of(direction))
         ticker, candles, fees, balances = await asyncio.gather(
             self._venues.market(row).ticker(instrument),
-            self._month(row, instrument),
+            self.past(row, instrument, 60, MONTH_MS),
             trading.fee_rates(instrument),
             trading.balances(),
         )
@@ -172,13 +174,16 @@ class MarketDesk:
             known = self._listed[key] = (now_ms(), sorted(found, key=lambda each: each.symbol))
         return known[1]
 
-    async def _month(self, account: AccountRow, instrument: Instrument) -> Sequence[Candle]:
-        key = (account.exchange, account.environment.value, instrument.market, instrument.symbol)
+    async def past(
+        self, account: AccountRow, instrument: Instrument, interval_min: int, span_ms: int
+    ) -> Sequence[Candle]:
+        """Give the bars of a span up to now, read anew after a minute."""
+        key = (account.exchange, account.environment.value, instrument.market, instrument.symbol, interval_min)
         known = self._past.get(key)
         now = now_ms()
         if known is None or now - known.read_ms >= PAST_FOR_MS:
             market = self._venues.market(account)
-            candles = await market.candles(instrument, 60, Instant(now - MONTH_MS), now)
+            candles = await market.candles(instrument, interval_min, Instant(now - span_ms), now)
             while len(self._past) >= KEPT_MAX:
                 del self._past[next(iter(self._past))]
             known = self._past[key] = _Past(now, candles)

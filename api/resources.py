@@ -38,6 +38,8 @@ class PreviewBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     config: GridConfig
     account: AccountId = PAPER_ACCOUNT
+    history: bool = True
+    """Whether to run it over recent candles too, which takes a second or more."""
 
 
 class RenameBot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

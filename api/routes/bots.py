@@ -88,7 +88,7 @@ async def preview_bot(services: Services, principal: Principal, body: PreviewBot
     """Weigh a bot before it exists: orders, profit per grid, the worst corner, the risk. Changes nothing."""
     await services.owned_account(principal, body.account)
     with _symbol_refused(body.config.symbol, body.config.market, "config"):
-        preview = await services.desk.preview(body.account, body.config)
+        preview = await services.desk.preview(body.account, body.config, with_history=body.history)
     if isinstance(preview, list):
         raise refused(preview, "config")
     return preview
