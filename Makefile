@@ -9,7 +9,7 @@ WEB         := api/web/dist/.built
 WEB_SOURCES := $(shell find api/web/app api/web/public api/web/toolchain) \
   $(addprefix api/web/,package.json pnpm-lock.yaml nuxt.config.ts build.py) requirements-node.lock
 
-.PHONY: run web test lint lock soak benchmark clean
+.PHONY: run web chromium test lint lock soak benchmark clean
 
 run: $(VENV)/.installed  ## build what changed, start everything and print the address
 	@$(MAKE) --no-print-directory web || echo "! The dashboard could not be built. Everything else starts without it."
@@ -21,7 +21,18 @@ $(WEB): $(WEB_SOURCES) | $(VENV)/.installed
 	@test -e $@ || echo "· building the dashboard (about a minute the first time, half a minute when it changed)"
 	@$(BIN)/python api/web/build.py
 
-test: $(VENV)/.installed-test lint web  ## every check and every test
+api/web/dist/.checked: $(WEB) | $(VENV)/.installed
+	@$(BIN)/python api/web/build.py --check
+
+chromium:  # what the browser tests drive; where it cannot be had, pytest's last lines say what was not run
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "· installing Chromium (Debian's package, about a minute)"; \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
+	    >/dev/null 2>&1 || echo "! Chromium could not be installed: the browser tests are not run"; \
+	else echo "! There is no Chromium here, so the browser tests are not run. As root: make chromium"; fi
+
+test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium  ## every check and every test
 	@# The engine's coverage is measured where its rules are tested one by one; tracing the whole suite doubles its time.
 	@$(BIN)/pytest tests/unit --cov=engine --cov-fail-under=95
 	@$(BIN)/pytest --ignore=tests/unit

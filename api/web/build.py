@@ -1,4 +1,4 @@
-"""Build the dashboard: find a Node that is recent enough, install what the lock names, let Nuxt write the pages.
+"""Build the dashboard, or check its types: find a recent Node, install what the lock names, let Nuxt do the rest.
 
 Each step says what it does and how long it took; what the tools say goes to a log and is shown only when a step
 fails. Nothing is installed outside the virtual environment and this folder. `make` decides when to build.
@@ -18,7 +18,8 @@ from rich.markup import escape
 WEB = Path(__file__).resolve().parent
 REPOSITORY = WEB.parents[1]
 DIST = WEB / "dist"
-STAMP = DIST / ".built"
+STAMPS = {"generate": DIST / ".built", "typecheck": DIST / ".checked"}
+TITLES = {"generate": "Dashboard build", "typecheck": "Dashboard types"}
 TOOLS = Path(sys.prefix) / "web"
 LOG = TOOLS / "build.log"
 NODE_LOCK = REPOSITORY / "requirements-node.lock"
@@ -36,8 +37,8 @@ class StepFailed(Exception):
     """A tool ended with an error; its last words are in the log."""
 
 
-def main() -> int:
-    """Build, and say in one line what to do when that fails."""
+def main(command: str) -> int:
+    """Run one of Nuxt's commands; when it fails, show where."""
     TOOLS.mkdir(exist_ok=True)
     LOG.write_text("")
     began = time.perf_counter()
@@ -50,13 +51,14 @@ def main() -> int:
             WEB,
             node,
         )
-        _step("Dashboard build", [node, WEB / "node_modules/nuxt/bin/nuxt.mjs", "generate"], WEB, node)
+        _step(TITLES[command], [node, WEB / "node_modules/nuxt/bin/nuxt.mjs", command], WEB, node)
     except StepFailed as failed:
         console.print(f"[red]✗[/] {escape(str(failed))}; all of it: {LOG}")
         for line in LOG.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]:
             console.print(f"    {escape(line)}", style="dim", soft_wrap=True)
         return 1
-    STAMP.write_text(f"{time.perf_counter() - began:.0f} s\n")
+    # Last, so that whoever finds it finds everything.
+    STAMPS[command].write_text(f"{time.perf_counter() - began:.0f} s\n")
     return 0
 
 
@@ -139,4 +141,4 @@ def _step(title: str, command: Sequence[str | Path], folder: Path, node: Path | 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("typecheck" if "--check" in sys.argv else "generate"))

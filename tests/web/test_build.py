@@ -1,4 +1,4 @@
-"""What the build takes and leaves: locks without registries, pages that ask no other host and run nothing inline."""
+"""What the build takes and leaves: locks without registries, pages that ask no other host, nothing inline."""
 
 import json
 import re

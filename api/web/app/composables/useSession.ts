@@ -34,6 +34,17 @@ export function useSession() {
     prefer(session.user)
   }
 
+  /** Take the first session of a new account: it begins with the time zone of this device. */
+  async function welcome(session: Session): Promise<void> {
+    set(session)
+    const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone
+    try {
+      setUser(await useApi().patch<User>('/profile', { time_zone }))
+    } catch {
+      // Times are then shown in UTC, and the settings change that.
+    }
+  }
+
   /** Take the user's changed profile. */
   function setUser(changed: User): void {
     if (current.value) current.value = { ...current.value, user: changed }
@@ -57,7 +68,7 @@ export function useSession() {
     window.location.assign('/login')
   }
 
-  return { site, current, user, isOperator, isLoaded, load, set, setUser, ended, signOut }
+  return { site, current, user, isOperator, isLoaded, load, set, welcome, setUser, ended, signOut }
 }
 
 // No secret, only a hint: without it a newcomer's first page would begin with a refused request.
