@@ -101,9 +101,9 @@ class Services:
             raise UnknownBot(bot)
 
     async def owned_account(self, principal: Principal, account: AccountId) -> AccountRow:
-        """Give an account that exists for whoever asks; raise `UnknownAccount` otherwise."""
+        """Give an account in use that exists for whoever asks; raise `UnknownAccount` otherwise."""
         row = await self.accounts.get(account)
-        if row is None or not may_reach(principal, row.owner):
+        if row is None or row.retired_at_ms is not None or not may_reach(principal, row.owner):
             raise UnknownAccount(account)
         return row
 

@@ -110,7 +110,7 @@ def _permissions(result: dict[str, Any]) -> KeyPermissions:
 
 
 def _milliseconds(text: str) -> Instant | None:
-    # A key bound to an address does not expire and says so with an empty text, or with the year 1.
-    if not text or text.startswith("0001"):
+    # A key bound to an address does not expire and says so with an empty text, or with a beginning of time.
+    if not text or text.startswith(("0001", "1970")):
         return None
     return Instant(int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000))

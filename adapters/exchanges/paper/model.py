@@ -178,6 +178,16 @@ DEFAULT_FEES = {
 """Bybit's rates for an account without VIP level: 0.1 % / 0.1 % on spot, 0.02 % / 0.055 % on linear."""
 
 
+class KeyRights(msgspec.Struct, frozen=True):
+    """What an account's key may do, as the venue tells it. Nothing here can be withdrawn, whatever it says."""
+
+    read_only: bool = False
+    can_withdraw: bool = False
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    expires_ms: int = 0
+    """0: never."""
+
+
 class Wallet(msgspec.Struct, kw_only=True, tag="account"):
     """The part of an account that the journal saves whole whenever it changes."""
 
@@ -188,6 +198,7 @@ class Wallet(msgspec.Struct, kw_only=True, tag="account"):
     fees: dict[Market, Fees] = msgspec.field(default_factory=lambda: dict(DEFAULT_FEES))
     coins: dict[str, int] = msgspec.field(default_factory=dict)
     isolated: bool = True
+    rights: KeyRights = KeyRights()
     created_ms: int = 0
     updated_ms: int = 0
 

@@ -71,6 +71,8 @@ class OrderOperations:
         allowance = self._limiter.use(account.uid, operation, request.category, self._venue.now_ms(), items)
         if not allowance.granted and items:
             return Answer(Code.RATE_LIMIT, TOO_MANY, allowance=allowance)
+        if account.wallet.rights.read_only:
+            return Answer(Code.PERMISSION, "Permission denied for current apikey.", allowance=allowance)
         try:
             result, ext = self._act(account, operation, request, allowance)
         except Refused as refused:

@@ -1,6 +1,7 @@
 """What an account may ask over HTTP about its orders, executions, positions and money. It changes nothing."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.trading.instrument import Market, amount_text
@@ -197,16 +198,17 @@ class Queries:
         return {"list": [self._rows.transaction(each) for each in rows], "nextPageCursor": cursor}
 
     def _key(self, account: Account, query: Query) -> Row:
+        rights = account.wallet.rights
         return {
             "id": str(account.uid),
             "note": account.wallet.name,
             "apiKey": account.wallet.key,
-            "readOnly": 0,
+            "readOnly": int(rights.read_only),
             "secret": "",
             "permissions": {
                 "ContractTrade": ["Order", "Position"],
                 "Spot": ["SpotTrade"],
-                "Wallet": [],
+                "Wallet": ["AccountTransfer", "Withdraw"] if rights.can_withdraw else [],
                 "Options": [],
                 "Derivatives": ["DerivativesTrade"],
                 "CopyTrading": [],
@@ -215,10 +217,10 @@ class Queries:
                 "NFT": [],
                 "Affiliate": [],
             },
-            "ips": ["127.0.0.1"],
+            "ips": list(rights.addresses) or ["*"],
             "type": 1,
             "deadlineDay": 0,
-            "expiredAt": "1970-01-01T00:00:00Z",
+            "expiredAt": datetime.fromtimestamp(rights.expires_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "createdAt": "2026-01-01T00:00:00Z",
             "unified": 0,
             "uta": 1,

@@ -20,7 +20,7 @@ from .events import MarketEvent, MarketTrade
 from .faults import Faults
 from .journal import Journal
 from .market import MarketBoard, MarketState
-from .model import RATE_SCALE, Account, Fees, Order, Position, Status, TimeInForce, Wallet, add
+from .model import RATE_SCALE, Account, Fees, KeyRights, Order, Position, Status, TimeInForce, Wallet, add
 from .records import Records
 
 MarketListener = Callable[[Instrument, MarketState, MarketEvent], None]
@@ -202,6 +202,7 @@ class Venue:
         balances: Mapping[str, str | Decimal] | None = None,
         fees: Mapping[Market, FeeRates] | None = None,
         name: str = "",
+        rights: KeyRights | None = None,
     ) -> Account:
         """Open an account with a key of its own and paper money in it."""
         wallet = Wallet(
@@ -209,6 +210,7 @@ class Venue:
             key=key,
             secret=secret,
             name=name,
+            rights=rights or KeyRights(),
             created_ms=self.now_ms(),
         )
         for market, rates in (fees or {}).items():
