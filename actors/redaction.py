@@ -13,7 +13,8 @@ _NAMES = (
     "password|passphrase|secret|token|totp|csrf|api_?key|key_?secret|authorization|cookie|"
     r"set-cookie|x-csrf-token|trellis_access|trellis_refresh"
 )
-_FIELD = re.compile(rf"""(?i)(["']?\b(?:[\w-]*(?:{_NAMES}))["']?\s*[:=]\s*)(["']?)(?:bearer\s+)?[^\s"',;&}}]+\2""")
+_VALUE = r"""(?:"[^"]*"|'[^']*'|(?:bearer\s+)?[^\s"',;&}]+)"""
+_FIELD = re.compile(rf"""(?i)(["']?\b(?:[\w-]*(?:{_NAMES}))["']?\s*[:=]\s*){_VALUE}""")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 _URL_PASSWORD = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@")
 _ARGON = re.compile(r"\$argon2\w*\$\S+")
