@@ -4,13 +4,14 @@ import type { Bot } from '~/types/trading'
 export function useBots() {
   const api = useApi()
   const stream = useStream()
+  const { user } = useSession()
   const byId = shallowRef(new Map<string, Bot>())
   const isLoading = ref(true)
   const problem = ref<Problem | null>(null)
 
   async function load(): Promise<void> {
     try {
-      const { items } = await api.get<{ items: Bot[] }>('/bots')
+      const { items } = await api.get<{ items: Bot[] }>('/bots', { owner: user.value?.id })
       byId.value = new Map(items.map((bot) => [bot.id, bot]))
       problem.value = null
     } catch (error) {
@@ -22,6 +23,8 @@ export function useBots() {
 
   function take(bot: Bot): void {
     const known = byId.value.get(bot.id)
+    // An operator hears of everybody's bots; this page is about one's own.
+    if (bot.owner !== user.value?.id || bot.archived_ms !== null) return
     if (known && known.as_of_ms > bot.as_of_ms) return
     byId.value = new Map(byId.value).set(bot.id, bot)
   }

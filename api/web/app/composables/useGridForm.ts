@@ -34,6 +34,8 @@ export function useGridForm() {
   const problem = ref<Problem | null>(null)
   const ranges = ref<Record<string, FieldRange>>({})
   const isWeighing = ref(false)
+  /** The numbers are there, their history is still being worked out. */
+  const isRecalling = ref(false)
   const isReady = ref(false)
   const loadProblem = ref<Problem | null>(null)
 
@@ -51,7 +53,7 @@ export function useGridForm() {
   async function load(): Promise<void> {
     loadProblem.value = null
     try {
-      accounts.value = (await api.get<{ items: Account[] }>('/accounts')).items
+      accounts.value = (await api.get<{ items: Account[] }>('/accounts', { owner: useSession().user.value?.id })).items
       if (!account.value) form.account = (accounts.value.find(isPaper) ?? accounts.value[0])?.id ?? ''
       if (form.account) await readMarket()
       isReady.value = true
@@ -79,8 +81,8 @@ export function useGridForm() {
   /** Fill the form with what fits the market now; the amount stays if there is one. */
   async function suggest(): Promise<void> {
     const body = { account: form.account, symbol: form.symbol, direction: form.direction }
-    const suggested = await api.post<GridConfig | { config: GridConfig }>('/bots/suggest', body)
-    fill(form, { ...('config' in suggested ? suggested.config : suggested) })
+    const suggested = await api.post<GridConfig>('/bots/suggest', body)
+    fill(form, suggested)
   }
 
   /** Change the account, the pair or the direction: what was typed no longer fits, so it is suggested anew. */
@@ -115,18 +117,24 @@ export function useGridForm() {
   async function weigh(): Promise<void> {
     const mine = (asking = new AbortController())
     const about = words.value
-    const body = { account: form.account, config: config.value }
+    const ask = (history: boolean) => {
+      const body = { account: form.account, config: config.value, history }
+      return api.post<Preview>('/bots/preview', body, { signal: mine.signal })
+    }
+    isRecalling.value = true
     try {
-      const answer = await api.post<Preview & { ranges?: FieldRange[] }>('/bots/preview', body, { signal: mine.signal })
-      preview.value = answer
+      // The numbers at once; what a week of candles says takes longer.
+      preview.value = await ask(false)
       weighed.value = about
       problem.value = null
-      if (answer.ranges) ranges.value = byField(answer.ranges)
+      ranges.value = byField(preview.value.ranges)
+      isWeighing.value = false
+      preview.value = await ask(true)
     } catch (error) {
       if (mine.signal.aborted) return
       problem.value = toProblem(error)
     } finally {
-      if (asking === mine) isWeighing.value = false
+      if (asking === mine) isWeighing.value = isRecalling.value = false
     }
   }
 
@@ -159,6 +167,7 @@ export function useGridForm() {
     preview,
     isCurrent,
     isWeighing,
+    isRecalling,
     problem,
     ranges,
     isReady,

@@ -7,8 +7,11 @@ const LEVEL_STATES: Record<string, string> = {
   'being cancelled': 'server.being_cancelled',
 }
 
+const AMOUNTS = new Set(['price', 'quantity', 'fee', 'net', 'amount', 'value', 'from', 'to'])
+
 export function useServerWords() {
   const { t, te } = useI18n()
+  const { number } = useMoney()
 
   /** Say a sentence of the server; one of unknown form is repeated as it is. */
   function say(text: string): string {
@@ -25,6 +28,8 @@ export function useServerWords() {
     const key = { side: `bot.side.${value}`, status: `bot.status.${value.replace(/ /g, '_')}`, way: `server.way_${value}` }[name]
     if (key && te(key)) return t(key).toLowerCase()
     if (name === 'text') return say(value)
+    // A number keeps its places: 0.10 is a price with two of them.
+    if (AMOUNTS.has(name) && isDecimal(value)) return number(value, { places: value.split('.')[1]?.length ?? 0 })
     return name === 'role' && te(`bot.${value}`) ? t(`bot.${value}`) : value
   }
 

@@ -10,7 +10,8 @@ export interface CoinFigures {
   fees: string
   funding: string
   in_orders: string
-  free: string
+  /** Null where an account does not answer. */
+  free: string | null
 }
 
 export interface EquityPoint {
@@ -33,4 +34,5 @@ export interface Dashboard {
   equity: EquityPoint[]
   fills: Trade[]
   attention: Attention[]
+  as_of_ms: number
 }

@@ -74,6 +74,7 @@ export interface ProfitReport {
 
 export interface Bot {
   id: string
+  owner: string
   name: string
   account: string
   config: GridConfig
@@ -91,8 +92,11 @@ export interface Bot {
   created_ms: number
   open_orders: number
   levels: number
-  base?: string
-  quote?: string
+  base: string
+  quote: string
+  exchange: string
+  environment: string
+  archived_ms: number | null
 }
 
 export interface Level {
@@ -105,9 +109,6 @@ export interface Level {
   quantity: string
   filled: string
   why: string
-  /** A stable word for the reason, with what fills its gaps. */
-  code?: string
-  details?: Record<string, string | number>
 }
 
 export interface Levels {
@@ -243,6 +244,7 @@ export interface Preview {
     max_drawdown: string
   } | null
   warnings: { code: string; text: string }[]
+  ranges: FieldRange[]
 }
 
 /** What one field of the form may be. */
