@@ -49,22 +49,25 @@ class ApiServer:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_LIMIT_S)
-        self._stream: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, listening: socket.socket) -> None:
         """Serve on a socket that `listen_on` has bound."""
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
-        self._stream = asyncio.create_task(self._services.stream.run(), name="live stream")
+        self._tasks = [
+            asyncio.create_task(self._services.stream.run(), name="live stream"),
+            asyncio.create_task(self._services.people.keep_tidy(), name="tidying"),
+        ]
 
     async def stop(self) -> None:
         """End the streams, let requests in progress finish for a bounded time, close the port."""
         self._services.stream.close()
         await self._runner.cleanup()
-        if self._stream is not None:
-            self._stream.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._stream
+                await task
 
 
 def listen_on(host: str, port: int) -> tuple[socket.socket, str]:

@@ -157,6 +157,22 @@ class Outbox:
 
         await self._database.repeat(mark)
 
+    async def outdate(self, topic: str, forget: Sequence[str], older_than_ms: int) -> int:
+        """Offer old events of a topic no more, and forget the fields that held for a time only; count them."""
+
+        async def mark(connection: Connection) -> int:
+            done = await connection.execute(
+                "UPDATE outbox SET payload = payload - $2::text[], attempts = greatest(attempts, $4) "
+                "WHERE topic = $1 AND created_at_ms < now_ms() - $3 AND payload ?| $2::text[]",
+                topic,
+                list(forget),
+                older_than_ms,
+                ATTEMPTS_MAX,
+            )
+            return int(done.rpartition(" ")[2])
+
+        return await self._database.repeat(mark)
+
     async def stuck(self, limit: int = 50) -> list[EventRow]:
         """List the events that nobody offers any more, oldest first: an operator must look."""
         records = await self._database.rows(

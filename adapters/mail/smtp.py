@@ -36,14 +36,19 @@ class MailServer(msgspec.Struct, frozen=True):
 
 def read_address(url: str) -> MailServer:
     """Read smtp[s]://user:password@host:port?from=address; raise ValueError with what is wrong."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # `from None`: the cause quotes what it could not read, and that may be half a password.
+        raise ValueError("is not an address: write special letters of the password as %XX") from None
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError("is not smtp://host or smtps://host")
     user, is_tls = unquote(parts.username or ""), parts.scheme == "smtps"
     sender = parse_qs(parts.query).get("from", [user])[0]
     if "@" not in sender or not sender.isprintable():
         raise ValueError("names no sender: add ?from=trellis@example.org")
-    port = parts.port or (465 if is_tls else 587)
+    port = port or (465 if is_tls else 587)
     return MailServer(parts.hostname, port, user, unquote(parts.password or ""), sender, is_tls)
 
 

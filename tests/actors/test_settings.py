@@ -36,6 +36,9 @@ def test_nothing_needs_to_be_set() -> None:
         ("TRELLIS_PLACEMENT", "pooled(20)", "placement", Placement(20)),
         ("TRELLIS_API_PORT", "0", "api_port", 0),
         ("TRELLIS_API_ALLOWED_HOSTS", "a.example, B.example", "api_allowed_hosts", ("a.example", "b.example")),
+        ("TRELLIS_PUBLIC_URL", "https://trellis.example.org/", "public_url", "https://trellis.example.org"),
+        ("TRELLIS_TRUSTED_PROXIES", "10.0.0.2, ::1", "trusted_proxies", ("10.0.0.2", "::1")),
+        ("TRELLIS_REGISTRATION", "invite", "registration", "invite"),
         ("RAY_ADDRESS", "10.0.0.5:6379", "ray_address", "10.0.0.5:6379"),
         ("TRELLIS_LOG_LEVEL", "debug", "log_level", "debug"),
     ],
@@ -56,6 +59,9 @@ def test_a_setting_is_read(name: str, text: str, field: str, value: object) -> N
         ("TRELLIS_API_ALLOW_REMOTE", "true", "yes or no"),
         ("TRELLIS_LOG_LEVEL", "loud", "debug, info"),
         ("TRELLIS_BYBIT_ENVIRONMENT", "mainnet", "paper, demo"),
+        ("TRELLIS_PUBLIC_URL", "http://trellis.example.org", "https://name"),
+        ("TRELLIS_TRUSTED_PROXIES", "proxy", "addresses"),
+        ("TRELLIS_REGISTRATION", "closed", "open or invite"),
         ("RAY_ADDRESS", "ray://", "host:port"),
         ("TRELLIS_SEALED_KEYS", "/no/such/file", "trellis keys seal"),
     ],
@@ -98,11 +104,22 @@ def test_trading_for_real_needs_a_key() -> None:
     assert settings.api_keys(loaded) == {AccountId("main"): ApiKey("abc", SECRET)}
 
 
+@pytest.mark.parametrize(
+    "url", [f"smtp://me:{SECRET}@host", f"smtp://me:{SECRET}/x@host", f"smtp://me:{SECRET}@host:port?from=a@b"]
+)
+def test_a_wrong_mail_server_is_refused_without_quoting_its_password(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({"TRELLIS_SMTP_URL": url})
+    assert SECRET not in str(refused.value)
+    assert "TRELLIS_SMTP_URL: ***" in str(refused.value)
+
+
 def test_no_secret_is_ever_printed() -> None:
     loaded = load(
         {
             "DATABASE_URL": f"postgresql://me:{SECRET}@127.0.0.1/trellis",
             "TRELLIS_API_TOKEN": SECRET,
+            "TRELLIS_SMTP_URL": f"smtps://me:{SECRET}@mail.example.org?from=trellis@example.org",
             "RAY_AUTH_TOKEN": SECRET,
             "TRELLIS_KEY_MAIN": "abc",
             "TRELLIS_KEY_MAIN_SECRET": SECRET,

@@ -32,6 +32,9 @@ async def test_operators_see_people_letters_and_the_record(api: Api) -> None:
 
 
 async def test_lists_are_paged(api: Api) -> None:
+    for _ in range(2):
+        async with browsing(api.address) as somebody:
+            await enrol(api, somebody)
     for path in ("/api/v1/users", "/api/v1/audit", "/api/v1/outbox"):
         first = (await api.get(f"{path}?limit=1")).body
         second = (await api.get(f"{path}?limit=1&cursor={first['next_cursor']}")).body
@@ -103,9 +106,7 @@ def mailer(database: Database, server: MailServer) -> Mailer:
     return Mailer(database, f"smtp://127.0.0.1:{server.port}?from=trellis@example.org", MAIL_TOPIC, SECRET_FIELDS)
 
 
-async def test_a_letter_is_handed_in_once_and_its_secret_is_forgotten(
-    outbox: Outbox, database: Database
-) -> None:
+async def test_a_letter_is_handed_in_once_and_its_secret_is_forgotten(outbox: Outbox, database: Database) -> None:
     async with a_mail_server() as server:
         assert await mailer(database, server).send_due() == 1
         assert await mailer(database, server).send_due() == 0
@@ -125,9 +126,7 @@ async def test_a_letter_waits_while_the_server_is_away(outbox: Outbox, database:
     assert "does not take letters" in waiting.last_error
 
 
-async def test_a_letter_refused_for_good_is_kept_for_the_operator(
-    outbox: Outbox, database: Database
-) -> None:
+async def test_a_letter_refused_for_good_is_kept_for_the_operator(outbox: Outbox, database: Database) -> None:
     async with a_mail_server() as server:
         server.answer = "550 no such mailbox"
         await mailer(database, server).send_due()
@@ -137,6 +136,20 @@ async def test_a_letter_refused_for_good_is_kept_for_the_operator(
     stuck = await outbox.stuck()
     assert [event.payload["to"] for event in stuck] == ["ann@example.org"]
     assert "no such mailbox" in stuck[0].last_error
+
+
+async def test_links_that_open_nothing_any_more_are_forgotten(api: Api) -> None:
+    async with browsing(api.address) as ann:
+        email = await enrol(api, ann)
+        await api.services.people.tidy()
+        assert (await letters_to(api, email))[0]["link"]
+        day_ms = 25 * 3_600_000 + 1
+        await api.engine.database.rows(
+            "UPDATE outbox SET created_at_ms = created_at_ms - $2 WHERE payload ->> 'to' = $1", email, day_ms
+        )
+        await api.services.people.tidy()
+        letter = (await letters_to(api, email))[0]
+        assert (letter["link"], letter["text"], letter["subject"]) == ("", "", "Trellis: Confirm your address")
 
 
 async def test_a_no_for_now_is_told_from_a_no_for_good() -> None:
