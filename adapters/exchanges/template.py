@@ -102,7 +102,7 @@ class TemplateTrading:
     def detach(self, link_prefix: str) -> None:
         """Required. Drops what the bot had queued."""
 
-    async def submit(
+    def submit(
         self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
     ) -> None:
         """Required. Never waits for an answer, never raises for the exchange's sake."""

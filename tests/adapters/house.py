@@ -109,7 +109,7 @@ class Bot:
         self.gaps = 0
         self._generation = itertools.count(1)
 
-    async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
+    def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
         """Remember a fact."""
         assert abs(at_ms - now_ms()) < 5_000
         self.facts.append(fact)
@@ -147,7 +147,7 @@ class Bot:
 
     async def submit(self, *effects: PlaceOrder | CancelOrder | LookUpOrder) -> None:
         """Send effects through the port."""
-        await self.house.trading.submit(self.instrument, effects)
+        self.house.trading.submit(self.instrument, effects)
 
     async def rest(self, order: PlaceOrder) -> OrderReport:
         """Place an order and wait until the venue reports it open."""

@@ -90,7 +90,7 @@ class ExchangeSuite:
     async def test_public_trades_arrive_until_unwatched(self, house: House, instrument: Instrument) -> None:
         heard: list[PublicTrade] = []
 
-        async def sink(trade: PublicTrade) -> None:
+        def sink(trade: PublicTrade) -> None:
             heard.append(trade)
 
         middle = instrument.ticks(str(PRICE))
@@ -108,7 +108,7 @@ class ExchangeSuite:
     async def test_public_trades_survive_a_dropped_socket(self, house: House, instrument: Instrument) -> None:
         heard: list[PublicTrade] = []
 
-        async def sink(trade: PublicTrade) -> None:
+        def sink(trade: PublicTrade) -> None:
             heard.append(trade)
 
         def poke() -> bool:
@@ -246,7 +246,7 @@ class ExchangeSuite:
         await bot.rest(order)
         bot.facts.clear()
         never = bot.link_id()
-        await house.trading.submit(bot.instrument, [LookUpOrder(order.link_id), LookUpOrder(never)])
+        house.trading.submit(bot.instrument, [LookUpOrder(order.link_id), LookUpOrder(never)])
         assert (await bot.heard(order.link_id, OrderReport)).status is OrderStatus.OPEN
         await bot.heard(never, OrderAbsent)
         assert not bot.of(order.link_id, OrderAbsent)
@@ -259,7 +259,7 @@ class ExchangeSuite:
         await bot.submit(order)
         await bot.heard(order.link_id, OrderInDoubt)
         bot.facts.clear()
-        await house.trading.submit(bot.instrument, [LookUpOrder(order.link_id)])
+        house.trading.submit(bot.instrument, [LookUpOrder(order.link_id)])
         assert (await bot.heard(order.link_id, OrderReport)).status is OrderStatus.OPEN
         assert len(await house.trading.open_orders(bot.instrument, bot.prefix)) == 1
 
@@ -291,7 +291,7 @@ class ExchangeSuite:
 
     async def test_an_order_of_no_attached_bot_is_a_bug(self, house: House, instrument: Instrument) -> None:
         with pytest.raises(ValueError, match="no bot is attached"):
-            await house.trading.submit(instrument, [CancelOrder(LinkId("tg-nobody_1_0_b"))])
+            house.trading.submit(instrument, [CancelOrder(LinkId("tg-nobody_1_0_b"))])
 
     async def test_a_dropped_private_socket_is_a_gap_and_the_missed_fill_is_listed(
         self, house: House, bot: Bot

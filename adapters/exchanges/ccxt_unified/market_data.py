@@ -132,15 +132,15 @@ class CcxtMarketData:
                 await asyncio.sleep(min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)))
                 continue
             for trade in trades:
-                await _hand_over(listed.instrument, trade, sinks)
+                _hand_over(listed.instrument, trade, sinks)
 
 
-async def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -> None:
+def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -> None:
     ticks = nearest_ticks(instrument, row["price"])
     trade = PublicTrade(Instant(int(row["timestamp"])), ticks, row["side"] == "buy")
     for sink in tuple(sinks):
         try:
-            await sink(trade)
+            sink(trade)
         except Exception:
             # One bot's mistake must not end the line that others listen to.
             log.exception("ccxt.trade_sink_failed symbol=%s", instrument.symbol)

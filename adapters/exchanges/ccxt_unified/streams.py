@@ -98,14 +98,14 @@ class PrivateStreams:
             with self._unreadable_is_a_gap(listed):
                 report = self._account.read(listed, row)
                 if report is not None and (route := self._routes.of(report.link_id)) is not None:
-                    await route.deliver(report, local_now_ms())
+                    route.deliver(report, local_now_ms())
 
     async def _trades(self, listed: Listed, rows: list[Unified]) -> None:
         for row in await self._account.with_fees(listed, rows):
             with self._unreadable_is_a_gap(listed):
                 execution = await self._account.read_trade(listed, row)
                 if execution is not None and (route := self._routes.of(execution.link_id)) is not None:
-                    await route.deliver(execution, local_now_ms())
+                    route.deliver(execution, local_now_ms())
 
     @contextmanager
     def _unreadable_is_a_gap(self, listed: Listed) -> Iterator[None]:

@@ -123,7 +123,7 @@ class CcxtTrading:
 
     # ------------------------------------------------------------------ orders
 
-    async def submit(
+    def submit(
         self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
     ) -> None:
         """Queue effects in the given order; the answers come to the bot's sink."""
@@ -139,7 +139,7 @@ class CcxtTrading:
                 queue.put_nowait((route, effect))
             except asyncio.QueueFull:
                 error = Rejected(RejectReason.TOO_MANY_ORDERS, f"{_QUEUE_MAX} requests wait already")
-                await self._tell(route, _refused(effect, error))
+                self._tell(route, _refused(effect, error))
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
         """List every open order of ours whose link id starts with `link_prefix`."""
@@ -204,19 +204,19 @@ class CcxtTrading:
             try:
                 if isinstance(effect, PlaceOrder):
                     venue_id = await self._place(listed, effect)
-                    await self._tell(route, OrderAccepted(effect.link_id, VenueOrderId(venue_id)))
+                    self._tell(route, OrderAccepted(effect.link_id, VenueOrderId(venue_id)))
                 else:
                     await self._cancel(listed, effect)
                 return
             except Retryable as error:
                 if attempt == _ATTEMPTS_MAX:
-                    await self._tell(route, _unanswered(effect, error))
+                    self._tell(route, _unanswered(effect, error))
                 await asyncio.sleep(error.retry_after_ms / 1000)
             except OutcomeUnknown as error:
-                await self._tell(route, _unanswered(effect, error))
+                self._tell(route, _unanswered(effect, error))
                 return
             except Rejected as error:
-                await self._tell(route, _refused(effect, error))
+                self._tell(route, _refused(effect, error))
                 return
 
     async def _place(self, listed: Listed, order: PlaceOrder) -> str:
@@ -259,8 +259,8 @@ class CcxtTrading:
             del self._sent_ms[next(iter(self._sent_ms))]
         self._sent_ms[link_id] = int(local_now_ms())
 
-    async def _tell(self, route: Route[None], fact: OrderFact) -> None:
-        await route.deliver(fact, local_now_ms())
+    def _tell(self, route: Route[None], fact: OrderFact) -> None:
+        route.deliver(fact, local_now_ms())
 
 
 def _refused(effect: PlaceOrder | CancelOrder, error: Rejected) -> OrderFact:

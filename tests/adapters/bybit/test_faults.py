@@ -77,7 +77,7 @@ async def test_requests_on_their_way_when_the_line_dies_are_in_doubt_and_settled
     for order in orders:
         await bot.heard(order.link_id, OrderInDoubt)
     bot.facts.clear()
-    await house.trading.submit(bot.instrument, [LookUpOrder(order.link_id) for order in orders])
+    house.trading.submit(bot.instrument, [LookUpOrder(order.link_id) for order in orders])
     for order in orders:
         await bot.report(order.link_id, OrderStatus.OPEN)
     assert set(placements(house).values()) == {1}

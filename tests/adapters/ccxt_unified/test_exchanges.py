@@ -42,7 +42,7 @@ class Desk:
         self.stub, self.trading, self.instrument = stub, trading, instrument
         self.facts: list[OrderFact] = []
 
-    async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
+    def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
         """Remember a fact."""
         self.facts.append(fact)
 
@@ -52,7 +52,7 @@ class Desk:
     async def submit(self, effect: PlaceOrder | CancelOrder) -> OrderFact:
         """Carry out one effect and give the first fact that follows."""
         self.facts.clear()
-        await self.trading.submit(self.instrument, [effect])
+        self.trading.submit(self.instrument, [effect])
         await eventually(lambda: bool(self.facts), "an answer")
         return self.facts[0]
 
@@ -123,7 +123,7 @@ async def test_an_order_carries_our_id_and_exact_numbers_and_lives_and_dies(desk
     (report,) = await desk.trading.open_orders(desk.instrument, PREFIX)
     assert (report.link_id, report.venue_id) == (placed.link_id, accepted.venue_id)
     assert (report.side, report.ticks, report.lots) == (Side.BUY, placed.ticks, placed.lots)
-    await desk.trading.submit(desk.instrument, [CancelOrder(placed.link_id)])
+    desk.trading.submit(desk.instrument, [CancelOrder(placed.link_id)])
     await eventually(lambda: row["state"] == "cancelled", "the cancel")
     assert await desk.trading.open_orders(desk.instrument, PREFIX) == []
     found = await desk.trading.find_order(desk.instrument, placed.link_id)
@@ -184,7 +184,7 @@ async def test_no_question_missed_its_address(desk: Desk) -> None:
 async def test_public_trades_are_watched(kind: type[Stub]) -> None:
     heard: list[PublicTrade] = []
 
-    async def sink(trade: PublicTrade) -> None:
+    def sink(trade: PublicTrade) -> None:
         heard.append(trade)
 
     async with running(kind()) as stub:
