@@ -93,7 +93,8 @@ class CcxtAccount:
             elif len(page) < _ORDERS_PER_PAGE:
                 return rows
             else:
-                more = {"after": page[-1]["id"]}
+                # ccxt has turned the page round. Ids rise with time, where two orders may share a millisecond.
+                more = {"after": str(min(int(row["id"]) for row in page))}
         raise Retryable("the list of open orders does not end")
 
     def read(self, listed: Listed, row: Unified) -> OrderReport | None:
