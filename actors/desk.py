@@ -26,7 +26,7 @@ from engine.grid.config import Direction, GridConfig
 from engine.grid.explain import LevelView, explain
 from engine.grid.pnl import ProfitReport, report
 from engine.grid.preview import Preview, preview
-from engine.grid.state import GridState, decode_state
+from engine.grid.state import BotStatus, GridState, decode_state
 from engine.ids import AccountId, BotId, Instant
 from engine.ports import MarketDataPort, TradingPort
 from storage.accounts import AccountRow, Accounts
@@ -116,7 +116,7 @@ class BotDesk:
         ticker, fees, balances, candles = await asyncio.gather(
             market.ticker(instrument),
             trading.fee_rates(instrument),
-            trading.balances(),
+            trading.balances(config.market),
             market.candles(instrument, 1, Instant(now - HISTORY_MS), now),
         )
         free = {asset: Decimal(balance.free_units).scaleb(-18) for asset, balance in balances.items()}
@@ -162,7 +162,8 @@ class BotDesk:
     async def emergency_stop(self, actor: str, bot: BotId | None) -> list[StopOutcome]:
         """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away.
 
-        Raises `OutcomeUnknown` when nobody answered: an empty list would read as "nothing was running".
+        Raises `UnknownBot`, and `OutcomeUnknown` when nobody can say what runs: an empty list would read as
+        "nothing was running".
         """
         self._emergencies.add(actor, bot)
         try:
@@ -176,7 +177,31 @@ class BotDesk:
         finally:
             if self._recorder is None or self._recorder.done():
                 self._recorder = asyncio.create_task(self._emergencies.record_all(self._bots))
-        return decode(answer, list[StopOutcome])
+        outcomes = decode(answer, list[StopOutcome])
+        return outcomes + await self._without_process(bot, {each.bot for each in outcomes})
+
+    async def _without_process(self, bot: BotId | None, reached: set[BotId]) -> list[StopOutcome]:
+        """Tell of bots that the stop was meant for and that no process runs: ended, or waiting for a new one."""
+        if bot in reached:
+            return []
+        try:
+            async with asyncio.timeout(LIVE_LIMIT_S):
+                rows = await self._bots.needing_a_process()
+                if bot is not None and all(row.id != bot for row in rows) and await self._bots.get(bot) is None:
+                    raise UnknownBot(bot)
+        except (VenueError, TimeoutError) as error:
+            if reached:
+                return []
+            raise OutcomeUnknown(
+                "no process answers for it, and the database, which would know why, is away; "
+                "the stop is kept and carried out when it is back"
+            ) from error
+        # A bot whose row says that it has stopped may be listed for a moment, until this wish is carried out too.
+        waiting = [row.id for row in rows if row.status != BotStatus.STOPPED and row.id not in reached]
+        if bot is not None and bot not in waiting:
+            return [StopOutcome(bot, True, 0, "it was not running")]
+        words = "no process runs it now; the next one stops it at once"
+        return [StopOutcome(each, False, -1, words) for each in waiting if bot is None or each == bot]
 
     async def _want(self, actor: str, bot: BotId, desired: DesiredState) -> BotView:
         try:

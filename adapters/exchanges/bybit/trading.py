@@ -27,7 +27,7 @@ from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason, Retryable, VenueError
 from engine.ids import Instant, LinkId
 from engine.ports import GapSink, KeyPermissions, MayPlace, OrderSink, always
-from engine.trading.instrument import FeeRates, Instrument
+from engine.trading.instrument import FeeRates, Instrument, Market
 from engine.trading.market import Balance, Position
 from engine.trading.orders import (
     CancelOrder,
@@ -98,7 +98,7 @@ class BybitTrading:
         if self._hosts.trade is not None:
             self._trade = self._entry.trade = TradeSocket(
                 f"{self._hosts.trade}/v5/trade",
-                    self._signer,
+                self._signer,
                 self._clock,
                 on_reply=self._entry.answered,
                 on_lost=self._entry.lost,
@@ -147,9 +147,7 @@ class BybitTrading:
 
     # ------------------------------------------------------------------ orders
 
-    def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Carry out effects in the given order; the answers come to the bot's sink.
 
         Link ids must carry the prefix of an attached bot; anything else is a bug and raises ValueError.
@@ -199,8 +197,8 @@ class BybitTrading:
         """Give this account's maker and taker rates."""
         return await self._queries.fee_rates(instrument)
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero balance by asset."""
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero balance by asset: a unified account pays for all markets from one wallet."""
         return await self._queries.balances()
 
     async def position(self, instrument: Instrument) -> Position:

@@ -262,9 +262,10 @@ class CcxtAccount:
             return FeeRates(-Decimal(told["makerU"]), -Decimal(told["takerU"]))
         return FeeRates(Decimal(fees["maker"]), Decimal(fees["taker"]))
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero holding."""
-        rows = await self.call("fetch_balance")
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero holding of the wallet that pays for a market."""
+        wallet = self._profile.wallets.get(market)
+        rows = await self.call("fetch_balance", {"type": wallet} if wallet else {})
         return {
             asset: Balance(asset, total, max(0, units(rows["free"].get(asset) or "0")))
             for asset, amount in rows["total"].items()
@@ -282,10 +283,15 @@ class CcxtAccount:
                 return Position(
                     lots=-lots if row["side"] == "short" else lots,
                     entry_price=Decimal(row.get("entryPrice") or "0"),
-                    leverage=Decimal(row.get("leverage") or "1"),
+                    leverage=Decimal(row.get("leverage") or await self._leverage(listed)),
                     liquidation_price=Decimal(liquidation) if liquidation else None,
                 )
         return Position(lots=0, entry_price=Decimal(0), leverage=Decimal(1))
+
+    async def _leverage(self, listed: Listed) -> Any:
+        """Ask for the leverage where a position does not tell it."""
+        told = await self.call("fetch_leverage", listed.symbol)
+        return told["longLeverage"]
 
     async def prepare(self, listed: Listed, leverage: int) -> None:
         """Bring a linear instrument to one-way mode and `leverage`."""

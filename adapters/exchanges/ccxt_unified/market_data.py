@@ -47,6 +47,10 @@ class CcxtMarketData:
         ticker = await self._ask("fetch_ticker", instrument)
         last = nearest_ticks(instrument, ticker["last"])
         bid, ask, mark = ticker.get("bid"), ticker.get("ask"), ticker.get("markPrice")
+        if not bid or not ask:
+            # Binance's futures, and nothing else of ours, leave them out of the day's figures.
+            book = await self._ask("fetch_order_book", instrument, self._profile.book_depths[0])
+            bid, ask = (side[0][0] if side else None for side in (book["bids"], book["asks"]))
         return Ticker(
             last=last,
             bid=nearest_ticks(instrument, bid) if bid else last,

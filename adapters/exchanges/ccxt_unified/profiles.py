@@ -46,6 +46,12 @@ class Profile(msgspec.Struct, frozen=True):
     """-1 where a payment of ours is written as a negative amount, as ccxt means it."""
     receive_window_ms: int = 10_000
     """How long after its sending a request may still become an order."""
+    leverage_max: int = 1
+    """The most leverage, where the list of instruments does not tell; the exchange refuses what is too much."""
+    wallets: Mapping[Market, str] = msgspec.field(default_factory=dict)
+    """What ccxt calls the wallet that pays for a market, where an account has several."""
+    hosts_apart: bool = False
+    """Its hosts use the same paths, so at an address of ours each host's name begins the path."""
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -59,6 +65,9 @@ PROFILES: Mapping[str, Profile] = {
             exchange="binance",
             markets=_BOTH,
             orders_per_s=5,
+            leverage_max=125,  # Each instrument's own is told to key holders only.
+            wallets={Market.SPOT: "spot", Market.LINEAR: "swap"},
+            hosts_apart=True,
             options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchMargins": False},
         ),
         Profile(

@@ -84,7 +84,7 @@ class CcxtTrading:
     async def connect(self) -> None:
         """Load the markets, check the key with a private question, open the streams of attached bots."""
         await self._client.exchange()
-        await self._account.balances()
+        await self._account.balances(Market.SPOT)
         self._connected = True
         for route in self._routes:
             await self._watch(route.instrument)
@@ -123,9 +123,7 @@ class CcxtTrading:
 
     # ------------------------------------------------------------------ orders
 
-    def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Queue effects in the given order; the answers come to the bot's sink."""
         for effect in effects:
             route = self._routes.of(effect.link_id)
@@ -169,9 +167,9 @@ class CcxtTrading:
         """Give this account's maker and taker rates."""
         return await self._account.fee_rates(await self._client.of(instrument))
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero balance by asset."""
-        return await self._account.balances()
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero balance of the wallet that pays for a market, by asset."""
+        return await self._account.balances(market)
 
     async def position(self, instrument: Instrument) -> Position:
         """Give the open position in a linear instrument; zero lots if none."""

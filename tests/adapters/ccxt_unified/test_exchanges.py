@@ -1,13 +1,11 @@
 """Binance, OKX, KuCoin and MEXC through ccxt: asked in their own dialect, read to the last digit."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from adapters.exchanges.ccxt_unified.client import CcxtClient
 from adapters.exchanges.ccxt_unified.market_data import CcxtMarketData
 from adapters.exchanges.ccxt_unified.profiles import PROFILES, from_venue_id, to_venue_id
 from adapters.exchanges.ccxt_unified.trading import CcxtTrading
@@ -61,21 +59,6 @@ class Desk:
         return to_venue_id(PROFILES[self.stub.exchange], link_id)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_throttle() -> Iterator[None]:
-    """Switch off ccxt's own throttle: MEXC's markets alone would take five seconds, and nothing here is fast."""
-    make = CcxtClient._make
-
-    def unthrottled(client: CcxtClient, module: Any) -> Any:
-        exchange = make(client, module)
-        exchange.enableRateLimit = False
-        return exchange
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CcxtClient, "_make", unthrottled)
-        yield
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=STUBS, ids=lambda stub: stub.exchange)
 async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """Each exchange in turn."""
@@ -108,7 +91,7 @@ async def test_filters_are_read_exactly(desk: Desk) -> None:
 
 
 async def test_balances_are_read_exactly(desk: Desk) -> None:
-    balances = await desk.trading.balances()
+    balances = await desk.trading.balances(Market.SPOT)
     assert balances["USDT"].total_units == amount_units("1000")
     assert balances["USDT"].free_units == amount_units("900.5")
     assert balances["BTC"].free_units == amount_units("0.25")
