@@ -129,9 +129,7 @@ class TradingPort(Protocol):
         """Stop routing to that bot, and drop its queued requests."""
         ...
 
-    def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Carry out effects in the given order, batched where the venue allows."""
         ...
 

@@ -132,7 +132,7 @@ def _resume(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         return
     become(state, BotStatus.RUNNING, "goes on with what it holds", out)
     cells.replan_all(state, now, out)
-    cells.keep_window(state, now, out)
+    cells.keep_window(state, now, out, everywhere=True)
 
 
 def _is_under_way(state: GridState) -> bool:
@@ -150,7 +150,7 @@ def _is_under_way(state: GridState) -> bool:
 def _build_cells(state: GridState, sizing: Sizing) -> None:
     # Names must stay unique over a bot's whole life, so a rebuilt grid goes on counting; it skips one, because a
     # new cell does not remember the executions of the last order that its level had.
-    generation = max((cell.slot.generation + 1 for cell in state.cells), default=0)
+    generation = state.newest_generation = state.newest_generation + 1 if state.cells else 0
     state.cells = [
         Cell(
             index=index,
