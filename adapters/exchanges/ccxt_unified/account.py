@@ -298,11 +298,19 @@ class CcxtAccount:
         if listed.instrument.market is not Market.LINEAR:
             return
         for method, value in (("set_position_mode", False), ("set_leverage", leverage)):
+            if self._profile.sets_only_changes and await self._is_set(listed, method, value):
+                continue
             try:
-                await self.call(method, value, listed.symbol, command=True)
+                # Not a command: said twice it does nothing, so an unanswered one may simply be repeated.
+                await self.call(method, value, listed.symbol)
             except Rejected as error:
                 if not _says_unchanged(str(error)):
                     raise
+
+    async def _is_set(self, listed: Listed, method: str, value: int) -> bool:
+        if method == "set_leverage":
+            return Decimal(await self._leverage(listed)) == value
+        return bool((await self.call("fetch_position_mode", listed.symbol))["hedged"]) == value
 
     async def permissions(self) -> KeyPermissions:
         """Tell what the key may do, where the exchange tells; `Rejected` says that it does not."""

@@ -40,6 +40,8 @@ class Profile(msgspec.Struct, frozen=True):
     """How a trade on its stream names the fee: as a cost, as a change of the balance (minus when paid), or not."""
     tells_why_cancelled: bool = True
     """Its rows tell a post-only order that would have taken from one that somebody cancelled."""
+    sets_only_changes: bool = False
+    """It refuses to set a leverage or mode while orders are open, even one that is so already."""
     book_depths: tuple[int, ...] = (5, 20, 50, 100, 200)
     """The depths of a book that it takes, or ccxt for it rounds to one that it takes."""
     funding_sign: int = -1
@@ -78,6 +80,7 @@ PROFILES: Mapping[str, Profile] = {
             market_buy={"tgtCcy": "base_ccy"},
             open_orders_paging="after",
             stream_fee="change",
+            sets_only_changes=True,
             options={"fetchMarkets": {"types": ["spot", "swap"]}},
         ),
         # KuCoin's futures are a second venue with its own balances; they need a port of their own. Its unified

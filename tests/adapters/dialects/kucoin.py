@@ -1,0 +1,425 @@
+"""KuCoin: spot of a classic account, through the `hf` orders that all classic accounts trade with.
+
+Clients ask for a token first and bring it to the socket. An order's changes are told on `/spotMarket/tradeOrders`,
+which names no fee; a post-only order that would take is taken in and cancelled, and nothing says why.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from aiohttp import web
+
+from adapters.exchanges.paper.catalogue import Listing
+from adapters.exchanges.paper.events import Level
+from adapters.exchanges.paper.market import MarketState, TapeEntry
+from adapters.exchanges.paper.model import Account, Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.records import Changes
+from adapters.exchanges.paper.requests import CreateOrder
+from adapters.exchanges.paper.wire_text import size_text
+from engine.trading.instrument import Instrument, Market, amount_text
+from engine.trading.orders import Side
+from tests.adapters.dialects.base import BAD_SIGNATURE, Ask, Dialect, Line, No, Route, Row, json_response
+
+CANDLES = {"1min": "1", "3min": "3", "5min": "5", "15min": "15", "30min": "30", "1hour": "60", "4hour": "240"}
+CODES = {
+    "no_such_order": ("400100", "order_not_exist_or_not_allow_to_cancel"),
+    "duplicate_link_id": ("126044", "clientOid duplicate"),
+    "insufficient": ("200004", "Balance insufficient!"),
+    "price_too_high": ("400370", "Max. price exceeded"),
+    "above_price_cap": ("400370", "Max. price exceeded"),
+    "price_too_low": ("400760", "order price should be more"),
+    "below_price_floor": ("400760", "order price should be more"),
+    "quantity_too_small": ("400100", "Order size below the minimum requirement."),
+    "quantity_step": ("600100", "Order size increment invalid."),
+    "below_minimum_value": ("600100", "Funds below the minimum requirement."),
+    "too_many_orders": ("126011", "There are too many orders in the order"),
+    "symbol": ("400100", "Unsupported trading pair."),
+    BAD_SIGNATURE: ("400005", "Invalid KC-API-SIGN"),
+}
+TOKENS = {"public": "token-of-nobody", "private": "token-of-the-account"}
+_ORDERS = "/spotMarket/tradeOrders"
+_ENDED = (Status.CANCELLED, Status.PARTIALLY_FILLED_CANCELLED, Status.REJECTED)
+
+
+class KucoinDialect(Dialect):
+    """KuCoin."""
+
+    exchange = "kucoin"
+    doors: ClassVar[Mapping[str, str]] = {"/endpoint/public": "public", "/endpoint/private": "private"}
+
+    def symbol(self, instrument: Instrument) -> str:
+        """Spell a pair."""
+        return f"{instrument.base}-{instrument.quote}"
+
+    def routes(self) -> Iterable[Route]:
+        """List the addresses that are spoken here."""
+        orders = "/api/v1/hf/orders"
+        return [
+            Route("GET", "/api/v1/timestamp", lambda ask: self.core.now_ms(), signed=False),
+            Route("GET", "/api/v2/symbols", self._symbols, signed=False),
+            Route("GET", "/api/v1/market/stats", self._stats, signed=False),
+            Route("GET", "/api/v1/market/orderbook/level2_{limit:20|100}", self._book, signed=False),
+            Route("GET", "/api/v1/market/candles", self._candles, signed=False),
+            Route("POST", "/api/v1/bullet-public", lambda ask: self._token("public"), signed=False),
+            Route("POST", "/api/v1/bullet-private", lambda ask: self._token("private")),
+            Route("GET", "/api/v3/margin/symbols", lambda ask: {"timestamp": self.core.now_ms(), "items": []}),
+            Route("GET", "/api/v1/isolated/symbols", lambda ask: []),
+            Route("GET", "/api/v1/accounts", self._accounts),
+            Route("GET", "/api/v1/trade-fees", self._fees),
+            Route("GET", "/api/v1/user/api-key", self._key),
+            Route("POST", orders, self._place, operation="order.create"),
+            Route("GET", f"{orders}/active", self._active),
+            Route("GET", f"{orders}/client-order/{{link_id}}", lambda ask: self._row(self._asked(ask))),
+            Route("DELETE", f"{orders}/client-order/{{link_id}}", self._cancel_order, operation="order.cancel"),
+            Route("GET", f"{orders}/{{order_id}}", lambda ask: self._row(self._asked(ask))),
+            Route("GET", "/api/v1/hf/fills", self._fills),
+        ]
+
+    # ------------------------------------------------------------------ envelopes
+
+    def authenticate(self, ask: Ask) -> Account:
+        """Check key, sealed passphrase and the signature over time, method, path with query, and body."""
+        headers = ask.request.headers
+        said = headers.get("KC-API-TIMESTAMP", "") + ask.method + ask.request.raw_path
+        expected = {
+            "KC-API-KEY": self.api_key.key,
+            "KC-API-KEY-VERSION": "2",
+            "KC-API-PASSPHRASE": self._seal(self.api_key.passphrase.encode()),
+            "KC-API-SIGN": self._seal(said.encode() + ask.body),
+        }
+        if any(headers.get(name) != value for name, value in expected.items()):
+            raise No(BAD_SIGNATURE, "key, passphrase or signature is wrong")
+        return self.core.records.by_key[self.api_key.key]
+
+    def reply(self, answer: Any) -> web.Response:
+        """Wrap an answer."""
+        return json_response({"code": "200000", "data": answer})
+
+    def refusal(self, ask: Ask, meaning: str, message: str) -> web.Response:
+        """Refuse by a code, with status 200 but for signatures."""
+        code, text = CODES.get(meaning, ("400100", message))
+        return json_response({"code": code, "msg": text}, 401 if meaning == BAD_SIGNATURE else 200)
+
+    def server_error(self) -> web.Response:
+        """Say that something broke."""
+        return json_response({"code": "500000", "msg": "Internal Server Error"}, 500)
+
+    def _seal(self, said: bytes) -> str:
+        return base64.b64encode(hmac.new(self.api_key.secret.encode(), said, hashlib.sha256).digest()).decode()
+
+    # ------------------------------------------------------------------ markets
+
+    def _symbols(self, ask: Ask) -> Any:
+        return [self._listing_row(listing) for listing in self.listings(Market.SPOT)]
+
+    def _listing_row(self, listing: Listing) -> Row:
+        instrument, symbol = listing.instrument, self.symbol(listing.instrument)
+        return {
+            "symbol": symbol,
+            "name": symbol,
+            "baseCurrency": instrument.base,
+            "quoteCurrency": instrument.quote,
+            "feeCurrency": instrument.quote,
+            "market": "USDS",
+            "baseMinSize": instrument.quantity_text(instrument.min_lots),
+            "quoteMinSize": "0.1",
+            "baseMaxSize": instrument.quantity_text(instrument.max_lots),
+            "quoteMaxSize": "99999999",
+            "baseIncrement": f"{instrument.lot_size:f}",
+            "quoteIncrement": "0.000001",
+            "priceIncrement": f"{instrument.tick_size:f}",
+            "priceLimitRate": "0.1",
+            "minFunds": f"{instrument.min_notional:f}",
+            "isMarginEnabled": False,
+            "enableTrading": True,
+        }
+
+    def _state(self, ask: Ask) -> MarketState:
+        return self.core.board.of(self._listing(ask).instrument)
+
+    def _listing(self, ask: Ask) -> Listing:
+        return self.find(Market.SPOT, ask.text("symbol"))
+
+    def _stats(self, ask: Ask) -> Any:
+        state = self._state(ask)
+        instrument, figures, last = state.instrument, state.day_figures(), state.last_ticks
+        bid, ask_ticks = state.best_bid(), state.best_ask()
+        if figures is None or last is None or bid is None or ask_ticks is None:
+            return {"time": state.at_ms, "symbol": self.symbol(instrument)}
+        return {
+            "time": state.at_ms,
+            "symbol": self.symbol(instrument),
+            "buy": instrument.price_text(bid),
+            "sell": instrument.price_text(ask_ticks),
+            "last": instrument.price_text(last),
+            "high": instrument.price_text(figures.high),
+            "low": instrument.price_text(figures.low),
+            "vol": size_text(figures.volume),
+        }
+
+    def _book(self, ask: Ask) -> Any:
+        state, count = self._state(ask), int(ask.path_part("limit"))
+
+        def side(levels: Iterable[Level]) -> list[list[str]]:
+            return [[state.instrument.price_text(ticks), size_text(size)] for ticks, size in levels]
+
+        book = {"sequence": str(state.update_id), "time": state.at_ms}
+        return book | {"bids": side(state.depth(Side.BUY, count)), "asks": side(state.depth(Side.SELL, count))}
+
+    def _candles(self, ask: Ask) -> Any:
+        """Answer bars newest first, their times in seconds: start, open, close, high, low, volume, turnover."""
+        state = self._state(ask)
+        price = state.instrument.price_text
+        start_ms, end_ms = ask.number("startAt", 0) * 1_000, ask.number("endAt", 0) * 1_000
+        bars = state.candles.query(CANDLES[ask.text("type")], start_ms, end_ms, 1_500)
+        return [
+            [
+                str(bar.start_ms // 1_000),
+                *(price(ticks) for ticks in (bar.open, bar.close, bar.high, bar.low)),
+                size_text(bar.volume),
+                "0",
+            ]
+            for bar in bars
+        ]
+
+    # ------------------------------------------------------------------ the account
+
+    def _accounts(self, ask: Ask) -> Any:
+        coins = ask.account.wallet.coins
+        return [
+            {
+                "id": coin,
+                "currency": coin,
+                "type": "trade_hf",
+                "balance": amount_text(ask.account.coin(coin)),
+                "available": self.free_text(ask.account, coin),
+                "holds": amount_text(ask.account.locked.get(coin, 0)),
+            }
+            for coin in coins
+            if ask.text("type") == "trade_hf"
+        ]
+
+    def _fees(self, ask: Ask) -> Any:
+        fees = ask.account.wallet.fees[Market.SPOT]
+        rates = {"takerFeeRate": self.rate_text(fees.taker), "makerFeeRate": self.rate_text(fees.maker)}
+        return [{"symbol": ask.text("symbols")} | rates]
+
+    def _key(self, ask: Ask) -> Any:
+        key = {"apiKey": self.api_key.key, "apiVersion": 3, "remark": "suite", "uid": ask.account.uid}
+        return key | {"permission": "General,Spot", "ipWhitelist": "127.0.0.1", "isMaster": True}
+
+    # ------------------------------------------------------------------ orders
+
+    def _place(self, ask: Ask) -> Any:
+        instrument = self._listing(ask).instrument
+        is_market = ask.text("type") == "market"
+        request = CreateOrder(
+            category=Market.SPOT.value,
+            symbol=instrument.symbol,
+            side=ask.text("side").capitalize(),
+            order_type="Market" if is_market else "Limit",
+            qty=ask.text("size"),
+            price=ask.text("price") or None,
+            time_in_force="PostOnly" if ask.params.get("postOnly") else ask.text("timeInForce") or "GTC",
+            order_link_id=ask.text("clientOid"),
+            market_unit="baseCoin",
+        )
+        order = self.place(ask.account, request, refuse_takers=False)
+        return {"orderId": _order_id(order), "clientOid": order.link_id}
+
+    def _asked(self, ask: Ask) -> Order:
+        known = ask.request.match_info
+        number = str(int(known["order_id"], 16)) if "order_id" in known else ""
+        return self.order(ask.account, self._listing(ask), known.get("link_id", ""), number)
+
+    def _cancel_order(self, ask: Ask) -> Any:
+        return {"clientOid": self.cancel(ask.account, self._asked(ask)).link_id}
+
+    def _active(self, ask: Ask) -> Any:
+        """Answer every open order at once, the newest first."""
+        orders = self.orders(ask.account, self._listing(ask), is_open=True)
+        return [self._row(order) for order in reversed(orders)]
+
+    def _row(self, order: Order) -> Row:
+        instrument = self.listing_of(order).instrument
+        cancelled = order.leaves if order.status in _ENDED else 0
+        return {
+            "id": _order_id(order),
+            "symbol": self.symbol(instrument),
+            "opType": "DEAL",
+            "type": "market" if order.is_market else "limit",
+            "side": "buy" if order.buy else "sell",
+            "price": instrument.price_text(order.ticks) if order.ticks else "0",
+            "size": instrument.quantity_text(order.lots),
+            "funds": "0",
+            "dealSize": instrument.quantity_text(order.filled_lots),
+            "dealFunds": amount_text(order.filled_tick_lots * instrument.value_per_tick_lot),
+            "fee": amount_text(order.fee_units),
+            "feeCurrency": order.fee_coin or instrument.quote,
+            "stp": None,
+            "timeInForce": "GTC",
+            "postOnly": order.time_in_force is TimeInForce.POST_ONLY,
+            "hidden": False,
+            "iceberg": False,
+            "visibleSize": "0",
+            "cancelAfter": 0,
+            "channel": "API",
+            "clientOid": order.link_id,
+            "remark": None,
+            "tags": None,
+            "cancelExist": order.status in _ENDED,
+            "createdAt": order.created_ms,
+            "lastUpdatedAt": order.updated_ms,
+            "tradeType": "TRADE",
+            "inOrderBook": order.is_open,
+            "cancelledSize": instrument.quantity_text(cancelled),
+            "cancelledFunds": "0",
+            "remainSize": instrument.quantity_text(order.leaves if order.is_open else 0),
+            "remainFunds": "0",
+            "active": order.is_open,
+        }
+
+    def _fills(self, ask: Ask) -> Any:
+        """Answer fills, newest first; they do not name the client's id."""
+        listing = self._listing(ask)
+        fills = self.executions(ask.account, listing, ask.number("startAt", 0), ask.number("endAt", 2**53))
+        chosen = fills[::-1][: min(ask.number("limit", 20), 100)]
+        return {"items": [self._fill_row(ask.account, listing, fill) for fill in chosen], "lastId": 0}
+
+    def _fill_row(self, account: Account, listing: Listing, fill: Execution) -> Row:
+        instrument = listing.instrument
+        return {
+            "id": fill.seq,
+            "symbol": self.symbol(instrument),
+            "tradeId": fill.seq,
+            "orderId": _order_id(account.by_id[fill.order_id]),
+            "counterOrderId": "0",
+            "side": "buy" if fill.buy else "sell",
+            "liquidity": "maker" if fill.is_maker else "taker",
+            "forceTaker": False,
+            "price": instrument.price_text(fill.ticks),
+            "size": instrument.quantity_text(fill.lots),
+            "funds": amount_text(instrument.value(fill.ticks, fill.lots)),
+            "fee": amount_text(fill.fee_units),
+            "feeRate": self.rate_text(fill.rate),
+            "feeCurrency": fill.fee_coin,
+            "stop": "",
+            "tradeType": "TRADE",
+            "type": "market" if fill.is_market else "limit",
+            "createdAt": fill.at_ms,
+        }
+
+    # ------------------------------------------------------------------ streams
+
+    def _token(self, kind: str) -> Any:
+        server = {
+            "endpoint": f"{self.address.replace('http', 'ws')}/endpoint/{kind}",
+            "protocol": "websocket",
+            "encrypt": False,
+            "pingInterval": 18_000,
+            "pingTimeout": 10_000,
+        }
+        return {"token": TOKENS[kind], "instanceServers": [server]}
+
+    def on_open(self, line: Line) -> None:
+        """Greet who brings the right token; it says whose account it is."""
+        if line.query.get("token") != TOKENS[line.kind]:
+            line.send({"id": "1", "type": "error", "code": 401, "data": "token is invalid"})
+            return
+        if line.kind == "private":
+            line.account = self.core.records.by_key[self.api_key.key]
+        line.send({"id": line.query.get("connectId", ""), "type": "welcome"})
+
+    def on_message(self, line: Line, text: str) -> None:
+        """Hear pings and subscriptions; one of them may name several pairs."""
+        said = msgspec.json.decode(text)
+        match said["type"]:
+            case "ping":
+                line.send({"id": said["id"], "type": "pong"})
+            case "subscribe" | "unsubscribe" as kind:
+                channel, colon, symbols = said["topic"].partition(":")
+                topics = {f"{channel}{colon}{symbol}" for symbol in symbols.split(",")}
+                line.topics = line.topics | topics if kind == "subscribe" else line.topics - topics
+                line.send({"id": said["id"], "type": "ack"})
+
+    def on_trade(self, state: MarketState, entry: TapeEntry) -> None:
+        """Tell who follows the matches of a pair."""
+        if state.instrument.market is not Market.SPOT:
+            return
+        topic = f"/market/match:{self.symbol(state.instrument)}"
+        data = {
+            "type": "match",
+            "sequence": str(entry.sequence),
+            "symbol": self.symbol(state.instrument),
+            "side": "buy" if entry.trade.buyer_is_taker else "sell",
+            "price": state.instrument.price_text(entry.trade.ticks),
+            "size": size_text(entry.trade.size),
+            "tradeId": str(entry.number),
+            "takerOrderId": "0",
+            "makerOrderId": "0",
+            "time": str(entry.trade.at_ms * 1_000_000),
+        }
+        for line in self.listeners("public", topic):
+            line.send({"type": "message", "topic": topic, "subject": "trade.l3match", "data": data})
+
+    def on_changes(self, account: Account, changes: Changes) -> None:
+        """Tell each match, and then that an order rests or has ended."""
+        for fill in changes.executions:
+            if fill.market is Market.SPOT:
+                self._tell(
+                    account, account.by_id[fill.order_id], "match", _match_fields(self.listing_of(fill), fill)
+                )
+        filled = {fill.order_id for fill in changes.executions}
+        for order in changes.orders.values():
+            if order.market is Market.SPOT and not (order.is_open and order.order_id in filled):
+                self._tell(account, order, _change_of(order), {})
+
+    def _tell(self, account: Account, order: Order, kind: str, more: Row) -> None:
+        instrument = self.listing_of(order).instrument
+        data = {
+            "symbol": self.symbol(instrument),
+            "orderType": "market" if order.is_market else "limit",
+            "side": "buy" if order.buy else "sell",
+            "orderId": _order_id(order),
+            "clientOid": order.link_id,
+            "type": kind,
+            "status": {"open": "open", "match": "match"}.get(kind, "done"),
+            "price": instrument.price_text(order.ticks) if order.ticks else "0",
+            "size": instrument.quantity_text(order.lots),
+            "filledSize": instrument.quantity_text(order.filled_lots),
+            "remainSize": instrument.quantity_text(order.leaves if order.is_open else 0),
+            "orderTime": order.created_ms,
+            "ts": order.updated_ms * 1_000_000,
+        }
+        message = {"type": "message", "topic": _ORDERS, "subject": "orderChange", "channelType": "private"}
+        for line in self.listeners("private", _ORDERS):
+            if line.account is account and not self.core.faults.swallow():
+                line.send(message | {"data": data | more})
+
+
+def _order_id(order: Order) -> str:
+    return f"{order.seq:024x}"
+
+
+def _change_of(order: Order) -> str:
+    if order.is_open:
+        return "open"
+    return "filled" if order.status is Status.FILLED else "canceled"
+
+
+def _match_fields(listing: Listing, fill: Execution) -> Row:
+    instrument = listing.instrument
+    return {
+        "tradeId": str(fill.seq),
+        "matchPrice": instrument.price_text(fill.ticks),
+        "matchSize": instrument.quantity_text(fill.lots),
+        "filledSize": instrument.quantity_text(fill.order_lots - fill.leaves_lots),
+        "remainSize": instrument.quantity_text(fill.leaves_lots),
+        "liquidity": "maker" if fill.is_maker else "taker",
+        "feeType": "makerFee" if fill.is_maker else "takerFee",
+        "ts": fill.at_ms * 1_000_000,
+    }
