@@ -121,6 +121,10 @@ class Lane:
             return self._take(1, self._batch_op, self.batch, now_s, held)
         return None
 
+    def single_request(self, entry: Entry, now_s: float) -> Request | None:
+        """Make a request of one entry that has not been queued; None if none may go now."""
+        return Request(self._single_op, self, [entry], self._single) if self._single.take(now_s) else None
+
     def wait_s(self, now_s: float) -> float:
         """Tell how long until something may go."""
         return min(self._single.wait_s(now_s), self.batch.wait_s(now_s))
@@ -170,18 +174,23 @@ class OrderEntry:
     # ------------------------------------------------------------------ in
 
     def submit(self, route: Route[InstrumentCodec], effects: Sequence[PlaceOrder | CancelOrder]) -> None:
-        """Send what may be sent now, in this very coroutine; leave the rest to the queue."""
+        """Send what may be sent now, in this very call; leave the rest to the queue."""
+        # Two placements, or two cancels, go out together. Anything else need not wait for company.
+        together = len(effects) > 2 or (len(effects) == 2 and type(effects[0]) is type(effects[1]))
         market = route.instrument.market
         for effect in effects:
             lane = self._places[market] if type(effect) is PlaceOrder else self._cancels[market]
             entry = Entry(route, effect)
+            if not together and self._send_at_once(lane, entry):
+                continue
             if len(lane.waiting) >= QUEUE_MAX:
                 self._turn_away(entry)
             else:
                 lane.waiting.append(entry)
-        self._send_all()
         if self._has_waiting():
-            self._wake.set()
+            self._send_all()
+            if self._has_waiting():
+                self._wake.set()
 
     def open(self) -> None:
         """Let requests go out."""
@@ -209,6 +218,17 @@ class OrderEntry:
         return self._sent_ms.get(link_id)
 
     # ------------------------------------------------------------------ out
+
+    def _send_at_once(self, lane: Lane, entry: Entry) -> bool:
+        """Send a request past the empty queues, if it may go now; say whether it went."""
+        now_s = time.monotonic()
+        if not self._open or self._has_waiting() or self._blocked_s(now_s):
+            return False
+        request = lane.single_request(entry, now_s)
+        if request is None:
+            return False
+        self._send(request)
+        return True
 
     def _send_all(self) -> None:
         while self._open and (request := self._next_request(time.monotonic())) is not None:
