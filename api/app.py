@@ -37,7 +37,7 @@ class ApiServer:
         self._stream: asyncio.Task[None] | None = None
 
     async def start(self, listening: socket.socket) -> None:
-        """Serve on a socket that `listen_on` has bound."""
+        """Serve on a socket that `api.listening` has bound."""
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
         self._stream = asyncio.create_task(self._services.stream.run(), name="live stream")
@@ -50,14 +50,6 @@ class ApiServer:
             self._stream.cancel()
             with suppress(asyncio.CancelledError):
                 await self._stream
-
-
-def listen_on(host: str, port: int) -> tuple[socket.socket, str]:
-    """Bind the API's port before anything slow begins, and give its address. OSError when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family)
-    name = f"[{host}]" if family is socket.AF_INET6 else host
-    return listening, f"http://{name}:{listening.getsockname()[1]}"
 
 
 def make_app(services: Services, guard: Guard) -> web.Application:

@@ -15,9 +15,10 @@ from actors.clock import now_ms
 from actors.cluster import Cluster
 from actors.settings import load
 from actors.wiring import Engine, start_engine
-from api.app import ApiServer, listen_on
+from api.app import ApiServer
 from api.demo import suggest
 from api.guard import Guard
+from api.listening import listen_on
 from api.services import Programme, Services
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
