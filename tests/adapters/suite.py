@@ -54,6 +54,8 @@ class ExchangeSuite:
     """More than a second's rate limit."""
     untold: ClassVar[Mapping[str, str]] = {}
     """Filters of an instrument that the exchange does not publish, each with the reason."""
+    no_market_buys: ClassVar[str] = ""
+    """Where a spot market order cannot buy by quantity: the words in which the adapter says so."""
     tells_permissions: ClassVar[bool] = True
     """Whether the exchange tells what a key may do."""
 
@@ -218,6 +220,9 @@ class ExchangeSuite:
         for side in (Side.BUY, Side.SELL):
             order = bot.order(kind=OrderKind.MARKET, side=side)
             await bot.submit(order)
+            if self.no_market_buys and side is Side.BUY and bot.instrument.market is Market.SPOT:
+                assert self.no_market_buys in (await bot.heard(order.link_id, OrderRejected)).text
+                continue
             executions = await bot.executed(order.link_id, order.lots)
             assert not any(execution.is_maker for execution in executions)
             assert (await bot.report(order.link_id, OrderStatus.FILLED)).ticks == 0

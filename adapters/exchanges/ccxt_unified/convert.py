@@ -130,9 +130,15 @@ def read_trade(listed: Listed, trade: Unified, link_id: LinkId, order_lots: int)
         order_lots=order_lots,
         fee_units=sum(units(fee.get("cost") or "0") for fee in fees if fee["currency"] == asset),
         fee_asset=asset,
-        is_maker=trade.get("takerOrMaker") == "maker",
+        is_maker=_is_maker(trade),
         at_ms=Instant(int(trade["timestamp"])),
     )
+
+
+def _is_maker(trade: Unified) -> bool:
+    told = (trade.get("info") or {}).get("isMaker")
+    # ccxt overlooks this word in MEXC's stream, and calls every trade there a taker's.
+    return told if isinstance(told, bool) else trade.get("takerOrMaker") == "maker"
 
 
 def units(amount: str | Decimal) -> int:

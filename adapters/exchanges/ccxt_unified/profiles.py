@@ -99,8 +99,8 @@ PROFILES: Mapping[str, Profile] = {
             link_id_max=32,
             market_buy=None,
             orders_per_s=5,
+            tells_why_cancelled=False,
             receive_window_ms=5_000,
-            options={"fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}},
         ),
         # Bybit has a faster adapter of its own. This row proves the generic code against the PaperVenue.
         Profile(

@@ -8,7 +8,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,7 +20,7 @@ from adapters.exchanges.paper.codes import LEVERAGE_UNCHANGED, REDUCE_ONLY, REFU
 from adapters.exchanges.paper.events import MarketEvent, MarketTrade
 from adapters.exchanges.paper.faults import FaultKind
 from adapters.exchanges.paper.market import MarketState, TapeEntry
-from adapters.exchanges.paper.model import RATE_SCALE, Account, Execution, Order, TimeInForce
+from adapters.exchanges.paper.model import RATE_SCALE, Account, Execution, Order, Status, TimeInForce
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CancelOrder, CreateOrder
 from adapters.exchanges.paper.server import PaperVenue
@@ -122,6 +122,15 @@ class Line:
                 await self._socket.send_frame(*await self._queue.get())
 
 
+class Step(NamedTuple):
+    """One step of an order's life: its beginning, a fill, or an end that leaves a rest unfilled."""
+
+    filled_lots: int
+    """What was filled after this step."""
+    fill: Execution | None = None
+    is_end: bool = False
+
+
 class Dialect(ABC):
     """One exchange's REST and WebSocket, spoken over a PaperVenue's books."""
 
@@ -139,6 +148,8 @@ class Dialect(ABC):
         self.lines: set[Line] = set()
         self.settings = Settings(venue.core, venue.private_stream)
         self._order_ids: dict[int, str] = {}
+        self._born: set[int] = set()
+        """Numbers of the orders that the command being told has made."""
         self._runner: web.AppRunner | None = None
         self.core.records.listeners.append(self._on_changes)
         self.core.market_listeners.append(self._on_market)
@@ -270,6 +281,17 @@ class Dialect(ABC):
             if refused.code != LEVERAGE_UNCHANGED:
                 raise
 
+    # ------------------------------------------------------------------ what happened
+
+    def steps(self, order: Order, changes: Changes) -> list[Step]:
+        """List what a command did to an order, step by step: the exchanges push a message for each."""
+        fills = [each for each in changes.executions if each.order_id == order.order_id]
+        filled = order.filled_lots - sum(fill.lots for fill in fills)
+        taken = [Step(filled := filled + fill.lots, fill) for fill in fills]
+        was_open = order.seq in self._born and order.status is not Status.REJECTED
+        is_cut = not order.is_open and order.status is not Status.FILLED
+        return [*([Step(0)] if was_open else []), *taken, *([Step(filled, is_end=True)] if is_cut else [])]
+
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
@@ -367,7 +389,9 @@ class Dialect(ABC):
             self.on_trade(state, state.tape[-1])
 
     def _on_changes(self, account: Account, changes: Changes) -> None:
-        self._order_ids.update((order.seq, order.order_id) for order in changes.orders.values())
+        numbers = {order.seq: order.order_id for order in changes.orders.values()}
+        self._born = numbers.keys() - self._order_ids.keys()
+        self._order_ids.update(numbers)
         self.on_changes(account, changes)
 
 

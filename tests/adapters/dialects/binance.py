@@ -77,7 +77,6 @@ class BinanceDialect(Dialect):
 
     def __init__(self, venue: PaperVenue, api_key: ApiKey) -> None:
         super().__init__(venue, api_key)
-        self._told: set[str] = set()
         self._listen_keys = (f"listen-{number}" for number in itertools.count(1))
 
     def routes(self) -> Iterable[Route]:
@@ -358,8 +357,8 @@ class BinanceDialect(Dialect):
     def on_changes(self, account: Account, changes: Changes) -> None:
         """Report each order's birth, fills and end, in that order."""
         for order in changes.orders.values():
-            events = rows.order_events(self.listing_of(order), order, changes, order.order_id not in self._told)
-            self._told.add(order.order_id)
+            listing = self.listing_of(order)
+            events = [rows.order_event(listing, order, step) for step in self.steps(order, changes)]
             for line in self.listeners("private", order.market.value):
                 if line.account is account:
                     for event in events:

@@ -9,10 +9,9 @@ from adapters.exchanges.paper.clearing import Clearing
 from adapters.exchanges.paper.market import MarketState, TapeEntry
 from adapters.exchanges.paper.model import Account, Execution, Order, Position, Status, TimeInForce
 from adapters.exchanges.paper.positions import entry_price
-from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.wire_text import size_text
 from engine.trading.instrument import Instrument, Market, amount_text
-from tests.adapters.dialects.base import Row
+from tests.adapters.dialects.base import Row, Step
 
 _STATUS = {
     Status.NEW: "NEW",
@@ -159,19 +158,13 @@ def order(listing: Listing, order: Order) -> Row:
     }
 
 
-def order_events(listing: Listing, order: Order, changes: Changes, is_new: bool) -> list[Row]:
-    """Write what happened to an order as its events, each with the state right after it."""
-    fills = [each for each in changes.executions if each.order_id == order.order_id and each.exec_type == "Trade"]
-    told = order.filled_lots - sum(each.lots for each in fills)
-    events = [_event(listing, order, "NEW", "NEW", told)] if is_new else []
-    for fill in fills:
-        told += fill.lots
-        status = "FILLED" if told == order.lots else "PARTIALLY_FILLED"
-        events.append(_event(listing, order, "TRADE", status, told) | _fill(listing, fill))
-    if not order.is_open and order.status is not Status.FILLED:
-        status = _status(order)
-        events.append(_event(listing, order, status, status, told))
-    return events
+def order_event(listing: Listing, order: Order, step: Step) -> Row:
+    """Write a step of an order's life as its event."""
+    if step.fill is not None:
+        status = "FILLED" if step.filled_lots == order.lots else "PARTIALLY_FILLED"
+        return _event(listing, order, "TRADE", status, step.filled_lots) | _fill(listing, step.fill)
+    status = _status(order) if step.is_end else "NEW"
+    return _event(listing, order, status, status, step.filled_lots)
 
 
 def _event(listing: Listing, order: Order, what: str, status: str, filled_lots: int) -> Row:
