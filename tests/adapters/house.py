@@ -14,7 +14,7 @@ from adapters.exchanges.ccxt_unified.profiles import PROFILES, to_venue_id
 from adapters.exchanges.paper.catalogue import listings
 from adapters.exchanges.paper.events import SIZE_SCALE, BookChange, MarketTrade
 from adapters.exchanges.paper.limits import Limits
-from adapters.exchanges.paper.model import Account
+from adapters.exchanges.paper.model import Account, Order
 from adapters.exchanges.paper.requests import CreateOrder
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets.keys import ApiKey
@@ -96,6 +96,10 @@ class House:
     def account(self) -> Account:
         """Give the account as the venue's books have it."""
         return self.venue.core.records.by_key[KEY.key]
+
+    def order(self, link_id: LinkId) -> Order:
+        """Give an order as the venue's books have it."""
+        return self.account.by_id[self.account.by_link[self.link_text(link_id)]]
 
     def place(self, instrument: Instrument, orders: Sequence[PlaceOrder]) -> None:
         """Place limit orders at the venue's own desk, past all limits; no answer is heard."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -150,8 +151,10 @@ class ExchangeSuite:
     # ------------------------------------------------------------------ an order's life
 
     async def test_an_order_is_accepted_rests_and_is_cancelled(self, house: House, bot: Bot) -> None:
-        order = bot.order(kind=OrderKind.POST_ONLY)
+        order = bot.order(below=1_003, kind=OrderKind.POST_ONLY, lots=bot.lots("0.01") + 7)
         report = await bot.rest(order)
+        at_venue = house.order(order.link_id)
+        assert (at_venue.ticks, at_venue.lots) == (order.ticks, order.lots)
         accepted = await bot.heard(order.link_id, OrderAccepted)
         assert accepted.venue_id == report.venue_id
         assert (report.side, report.ticks, report.lots, report.filled_lots) == (
@@ -317,6 +320,21 @@ class ExchangeSuite:
             listed = await house.trading.executions(bot.instrument, bot.prefix, Instant(now_ms() - 60_000))
             assert {fact.link_id for fact in listed if isinstance(fact, Execution)} == {mine.link_id}
 
+    async def test_the_orders_of_other_programs_pass_unseen(self, house: House, bot: Bot) -> None:
+        since_ms = Instant(now_ms() - 1_000)
+        mine = bot.order()
+        await bot.rest(mine)
+        names = LinkId(f"other{mine.link_id[6:11]}"), LinkId("")
+        house.place(bot.instrument, [msgspec.structs.replace(mine, link_id=name) for name in names])
+        listed = await house.trading.open_orders(bot.instrument, bot.prefix)
+        assert [report.link_id for report in listed] == [mine.link_id]
+        house.trade(bot.instrument, mine.ticks - 1)
+        await bot.report(mine.link_id, OrderStatus.FILLED)
+        await bot.executed(mine.link_id, mine.lots)
+        assert {fact.link_id for fact in bot.facts} == {mine.link_id}  # type: ignore[union-attr]
+        listed = await house.trading.executions(bot.instrument, bot.prefix, since_ms)
+        assert {fact.link_id for fact in listed if isinstance(fact, Execution)} == {mine.link_id}
+
     async def test_an_order_of_no_attached_bot_is_a_bug(self, house: House, instrument: Instrument) -> None:
         with pytest.raises(ValueError, match="no bot is attached"):
             house.trading.submit(instrument, [CancelOrder(LinkId("tg-nobody_1_0_b"))])
@@ -354,9 +372,11 @@ class ExchangeSuite:
     async def test_balances_show_what_open_orders_hold(self, house: House, bot: Bot) -> None:
         before = (await house.trading.balances(bot.instrument.market))["USDT"]
         await bot.rest(bot.order(lots=bot.lots("1")))
-        after = (await house.trading.balances(bot.instrument.market))["USDT"]
+        balances = await house.trading.balances(bot.instrument.market)
+        after = balances["USDT"]
         assert after.total_units == before.total_units
         if bot.instrument.market is Market.SPOT:
+            assert balances["BTC"].total_units == house.account.coin("BTC")
             held = bot.instrument.value(bot.order().ticks, bot.lots("1"))
             assert before.free_units - after.free_units == held
         else:

@@ -38,30 +38,45 @@ from tests.adapters.dialects.base import (
 
 SPOT, FUTURES = "/api.binance.com/api/v3", "/fapi.binance.com/fapi"
 DAY_MS = 86_400_000
-REFUSED: dict[str, tuple[int, int, str]] = {
-    "no_such_symbol": (-1121, -1121, "Invalid symbol."),
-    "duplicate_link_id": (-2010, -4116, "Duplicate order sent."),
-    "insufficient": (-2010, -2019, "Account has insufficient balance for requested action."),
-    "would_take": (-2010, -5022, "Order would immediately match and take."),
-    "below_minimum_value": (-1013, -4164, "Filter failure: NOTIONAL"),
-    "quantity_too_small": (-1013, -4003, "Filter failure: LOT_SIZE"),
-    "quantity_too_large": (-1013, -4005, "Filter failure: LOT_SIZE"),
-    "quantity_step": (-1013, -1111, "Filter failure: LOT_SIZE"),
-    "price_step": (-1013, -4014, "Filter failure: PRICE_FILTER"),
-    "above_price_cap": (-1013, -4016, "Filter failure: PERCENT_PRICE_BY_SIDE"),
-    "below_price_floor": (-1013, -4016, "Filter failure: PERCENT_PRICE_BY_SIDE"),
-    "too_many_orders": (-1013, -2025, "Filter failure: MAX_NUM_ORDERS"),
-    "reduce_only": (-2022, -2022, "ReduceOnly Order is rejected."),
-    BAD_SIGNATURE: (-1022, -1022, "Signature for this request is not valid."),
-    PARAMETER: (-1102, -1102, "Mandatory parameter was not sent, was empty/null, or malformed."),
+_LOT, _PRICE_BAND = (-1013, "Filter failure: LOT_SIZE"), (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
+_PRECISION = (-1111, "Precision is over the maximum defined for this asset.")
+_SIGNATURE = (-1022, "Signature for this request is not valid.")
+_MANDATORY = (-1102, "Mandatory parameter was not sent, was empty/null, or malformed.")
+_REDUCE_ONLY = (-2022, "ReduceOnly Order is rejected.")
+_POST_ONLY = "Due to the order could not be executed as maker, the Post Only order will be rejected."
+REFUSED: dict[str, dict[Market, tuple[int, str]]] = {
+    meaning: {Market.SPOT: spot, Market.LINEAR: futures}
+    for meaning, spot, futures in (
+        ("no_such_symbol", (-1121, "Invalid symbol."), (-1121, "Invalid symbol.")),
+        ("duplicate_link_id", (-2010, "Duplicate order sent."), (-4116, "ClientOrderId is duplicated.")),
+        (
+            "insufficient",
+            (-2010, "Account has insufficient balance for requested action."),
+            (-2019, "Margin is insufficient."),
+        ),
+        ("would_take", (-2010, "Order would immediately match and take."), (-5022, _POST_ONLY)),
+        (
+            "below_minimum_value",
+            (-1013, "Filter failure: NOTIONAL"),
+            (-4164, "Order's notional must be no smaller than 5.0 (unless you choose reduce only)."),
+        ),
+        ("quantity_too_small", _LOT, (-4004, "Quantity less than min quantity.")),
+        ("quantity_too_large", _LOT, (-4005, "Quantity greater than max quantity.")),
+        ("quantity_step", _LOT, _PRECISION),
+        ("price_step", (-1013, "Filter failure: PRICE_FILTER"), (-4014, "Price not increased by tick size.")),
+        ("above_price_cap", _PRICE_BAND, (-4016, "Limit price can't be higher than 63000.")),
+        ("below_price_floor", _PRICE_BAND, (-4024, "Limit price can't be lower than 57000.")),
+        (
+            "too_many_orders",
+            (-1013, "Filter failure: MAX_NUM_ORDERS"),
+            (-2025, "Reach max open order limit."),
+        ),
+        ("reduce_only", _REDUCE_ONLY, _REDUCE_ONLY),
+        (BAD_SIGNATURE, _SIGNATURE, _SIGNATURE),
+        (PARAMETER, _MANDATORY, _MANDATORY),
+    )
 }
-"""What each refusal is called: the number on spot, on futures, and the words where both use the same."""
-FUTURES_WORDS = {
-    -4116: "ClientOrderId is duplicated.",
-    -2019: "Margin is insufficient.",
-    -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
-    -4164: "Order's notional must be no smaller than 5.0 (unless you choose reduce only).",
-}
+"""What each refusal is called, by market."""
 
 
 class BinanceDialect(Dialect):
@@ -129,10 +144,9 @@ class BinanceDialect(Dialect):
             if ask.method == "GET":
                 return json_response({"code": -2013, "msg": "Order does not exist."}, 400)
             return json_response({"code": -2011, "msg": "Unknown order sent."}, 400)
-        spot, futures, words = REFUSED.get(meaning, REFUSED[PARAMETER])
-        is_futures = ask.path.startswith(FUTURES)
-        code = futures if is_futures else spot
-        return json_response({"code": code, "msg": FUTURES_WORDS.get(code, words)}, 400)
+        market = Market.LINEAR if ask.path.startswith(FUTURES) else Market.SPOT
+        code, words = REFUSED.get(meaning, REFUSED[PARAMETER])[market]
+        return json_response({"code": code, "msg": words}, 400)
 
     def server_error(self) -> web.Response:
         """Say that the execution status is unknown, in the documented words."""

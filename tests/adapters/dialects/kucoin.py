@@ -22,7 +22,17 @@ from adapters.exchanges.paper.requests import CreateOrder
 from adapters.exchanges.paper.wire_text import size_text
 from engine.trading.instrument import Instrument, Market, amount_text
 from engine.trading.orders import Side
-from tests.adapters.dialects.base import BAD_SIGNATURE, Ask, Dialect, Line, No, Route, Row, json_response
+from tests.adapters.dialects.base import (
+    BAD_SIGNATURE,
+    NO_SUCH_SYMBOL,
+    Ask,
+    Dialect,
+    Line,
+    No,
+    Route,
+    Row,
+    json_response,
+)
 
 CANDLES = {"1min": "1", "3min": "3", "5min": "5", "15min": "15", "30min": "30", "1hour": "60", "4hour": "240"}
 CODES = {
@@ -37,7 +47,7 @@ CODES = {
     "quantity_step": ("600100", "Order size increment invalid."),
     "below_minimum_value": ("600100", "Funds below the minimum requirement."),
     "too_many_orders": ("126011", "There are too many orders in the order"),
-    "symbol": ("400100", "Unsupported trading pair."),
+    NO_SUCH_SYMBOL: ("400100", "Unsupported trading pair."),
     BAD_SIGNATURE: ("400005", "Invalid KC-API-SIGN"),
 }
 TOKENS = {"public": "token-of-nobody", "private": "token-of-the-account"}

@@ -25,7 +25,17 @@ from adapters.secrets.keys import ApiKey
 from engine.trading.instrument import Instrument, Market, amount_text
 from engine.trading.orders import Side
 from tests.adapters.dialects import okx_rows
-from tests.adapters.dialects.base import BAD_SIGNATURE, PARAMETER, Ask, Dialect, Line, No, Route, json_response
+from tests.adapters.dialects.base import (
+    BAD_SIGNATURE,
+    NO_SUCH_SYMBOL,
+    PARAMETER,
+    Ask,
+    Dialect,
+    Line,
+    No,
+    Route,
+    json_response,
+)
 
 MARKETS = {okx_rows.kind_of(market): market for market in Market}
 TIMES_IN_FORCE = {"limit": "GTC", "post_only": "PostOnly", "ioc": "IOC", "fok": "FOK", "market": None}
@@ -44,7 +54,7 @@ CODES = {
     "quantity_step": ("51121", "Order quantity must be a multiple of the lot size."),
     "too_many_orders": ("51174", "The number of pending orders reached the upper limit."),
     "orders_open": ("59000", "Setting failed. Cancel any open orders, close positions, and stop bots first."),
-    "symbol": ("51001", "Instrument ID does not exist."),
+    NO_SUCH_SYMBOL: ("51001", "Instrument ID does not exist."),
     BAD_SIGNATURE: ("50113", "Invalid Sign"),
 }
 CANCEL_REFUSED = ("51400", "Order cancellation failed as the order has been filled, canceled or does not exist.")
