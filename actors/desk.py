@@ -151,13 +151,14 @@ class BotDesk:
 
     # ------------------------------------------------------------------ commands
 
-    async def start(self, actor: str, bot: BotId, command_id: str) -> BotView:
-        """Want a bot to run. Starting a running bot changes nothing."""
-        return await self._want(actor, bot, DesiredState.RUNNING)
+    async def start(self, actor: str, bot: BotId, command_id: str | None = None) -> BotView:
+        """Want a bot to run. Starting a running bot changes nothing, nor does a command that came before."""
+        return await self._want(actor, bot, DesiredState.RUNNING, command_id)
 
-    async def stop(self, actor: str, bot: BotId, sell: bool, command_id: str) -> BotView:
-        """Want a bot to end: cancel its orders, and sell or keep the position."""
-        return await self._want(actor, bot, DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING)
+    async def stop(self, actor: str, bot: BotId, sell: bool, command_id: str | None = None) -> BotView:
+        """Want a bot to end: cancel its orders, and sell or keep the position. Once under one command id."""
+        desired = DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING
+        return await self._want(actor, bot, desired, command_id)
 
     async def emergency_stop(self, actor: str, bot: BotId | None) -> list[StopOutcome]:
         """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away.
@@ -203,9 +204,9 @@ class BotDesk:
         words = "no process runs it now; the next one stops it at once"
         return [StopOutcome(each, False, -1, words) for each in waiting if bot is None or each == bot]
 
-    async def _want(self, actor: str, bot: BotId, desired: DesiredState) -> BotView:
+    async def _want(self, actor: str, bot: BotId, desired: DesiredState, command_id: str | None) -> BotView:
         try:
-            await self._bots.set_desired(bot, desired, actor)
+            await self._bots.set_desired(bot, desired, actor, command_id=command_id)
         except KeyError:
             raise UnknownBot(bot) from None
         await self._poke(bot)

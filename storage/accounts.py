@@ -8,7 +8,7 @@ import msgspec
 from engine.ids import AccountId, Instant, UserId
 from storage import audit
 from storage.database import Connection, Database
-from storage.rows import AlreadyExistsDifferently, columns, to_row, to_rows
+from storage.rows import AlreadyExistsDifferently, columns, to_row
 
 
 class Environment(StrEnum):
@@ -119,15 +119,6 @@ class Accounts:
         """Find one account."""
         record = await self._database.row(f"SELECT {_COLUMNS} FROM exchange_accounts WHERE id = $1", account)
         return None if record is None else to_row(record, AccountRow)
-
-    async def of_owner(self, owner: UserId) -> list[AccountRow]:
-        """List an owner's accounts in use, oldest first."""
-        records = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM exchange_accounts WHERE owner = $1 AND retired_at_ms IS NULL "
-            "ORDER BY created_at_ms, id",
-            owner,
-        )
-        return to_rows(records, AccountRow)
 
     async def sealed_key(self, account: AccountId) -> SealedKey | None:
         """Read the sealed key, for the one process that is about to open it."""

@@ -4,7 +4,6 @@ The owner's wish (`desired_state`) is written under an optimistic version; the b
 lease. Neither overwrites the other, and what a config means is the engine's business.
 """
 
-import secrets
 from enum import StrEnum
 from typing import Any
 
@@ -77,11 +76,6 @@ _COLUMNS = columns(BotRow)
 FIRST_STATUS = "new"
 
 
-def new_bot_id() -> BotId:
-    """Draw an id: 40 random bits, so that a clash is refused by the table, not prevented."""
-    return BotId("".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(8)))
-
-
 class Bots:
     """The table of bots."""
 
@@ -117,31 +111,17 @@ class Bots:
         record = await self._database.row(f"SELECT {_COLUMNS} FROM bots WHERE id = $1", bot)
         return None if record is None else to_row(record, BotRow)
 
-    async def page(
-        self,
-        *,
-        owner: UserId | None = None,
-        desired_states: list[DesiredState] | None = None,
-        statuses: list[str] | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Page[BotRow]:
-        """List bots, newest first, filtered by whatever is given."""
+    async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[BotRow]:
+        """List bots, newest first."""
         limit = page_limit(limit)
         created_at_ms, last_id = decode_cursor(cursor, int, str)
         records = await self._database.rows(
             f"""
             SELECT {_COLUMNS} FROM bots
-            WHERE ($1::text IS NULL OR owner = $1)
-              AND ($2::text[] IS NULL OR desired_state = ANY ($2))
-              AND ($3::text[] IS NULL OR status = ANY ($3))
-              AND ($4::bigint IS NULL OR (created_at_ms, id) < ($4, $5::text))
+            WHERE $1::bigint IS NULL OR (created_at_ms, id) < ($1, $2::text)
             ORDER BY created_at_ms DESC, id DESC
-            LIMIT $6
+            LIMIT $3
             """,
-            owner,
-            desired_states,
-            statuses,
             created_at_ms,
             last_id,
             limit + 1,
@@ -169,16 +149,26 @@ class Bots:
         return to_rows(records, BotRow)
 
     async def set_desired(
-        self, bot: BotId, desired: DesiredState, actor: str, *, version: int | None = None
+        self,
+        bot: BotId,
+        desired: DesiredState,
+        actor: str,
+        *,
+        version: int | None = None,
+        command_id: str | None = None,
     ) -> BotRow:
         """Write the owner's wish with its audit entry.
 
-        Raises `VersionConflict` when `version` is given and is not the current one, KeyError for an unknown bot.
-        Wanting what is already wanted changes nothing.
+        Wanting what is already wanted changes nothing; nor does a command that was given before under its id,
+        whatever has been wanted since. Raises `VersionConflict` when `version` is given and is not the current
+        one, `AlreadyExistsDifferently` when the id belongs to another command, KeyError for an unknown bot.
         """
+        command = f"bot.want_{desired}"
 
         async def update(connection: Connection) -> BotRow:
             before = await self._locked(connection, bot)
+            if command_id is not None and not await _is_new(connection, bot, actor, command_id, command):
+                return before
             if before.desired_state is desired:
                 return before
             if version is not None and before.version != version:
@@ -191,7 +181,6 @@ class Bots:
             )
             assert record is not None
             after = to_row(record, BotRow)
-            command = f"bot.want_{desired}"
             entry = audit.NewEntry(actor, command, f"bot:{bot}", _audited(before), _audited(after))
             await audit.append(connection, [entry])
             await notify_bot(connection, bot)
@@ -230,6 +219,29 @@ class Bots:
         if (stored.owner, stored.account, stored.name, stored.config) != wanted:
             raise AlreadyExistsDifferently(f"bot {new.id} exists with other content")
         return stored
+
+
+async def _is_new(connection: Connection, bot: BotId, actor: str, command_id: str, command: str) -> bool:
+    """Note a command in the transaction of its effect; False if it is there already."""
+    target = f"bot:{bot}"
+    done = await connection.execute(
+        "INSERT INTO commands (target, actor, command_id, command) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        target,
+        actor,
+        command_id,
+        command,
+    )
+    if done == "INSERT 0 1":
+        return True
+    known = await connection.fetchval(
+        "SELECT command FROM commands WHERE target = $1 AND actor = $2 AND command_id = $3",
+        target,
+        actor,
+        command_id,
+    )
+    if known != command:
+        raise AlreadyExistsDifferently(f"the command {command_id} to bot {bot} was {known} before, not {command}")
+    return False
 
 
 def _audited(row: BotRow) -> dict[str, Any]:

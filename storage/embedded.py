@@ -34,7 +34,7 @@ from storage.system_account import (
     make_private_dir,
 )
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_dsn"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 log = logging.getLogger(__name__)
 
@@ -290,13 +290,6 @@ class EmbeddedPostgres:
             _stop_process(process)
         else:
             pid_file.unlink(missing_ok=True)
-
-
-def running_dsn(data_dir: Path) -> str | None:
-    """Give the dsn of the server another Trellis program runs on `data_dir`, or None. It may not answer."""
-    home = data_dir.expanduser().absolute()
-    socket = _socket_dir(home) / SOCKET_NAME
-    return _dsn(socket.parent, DATABASE) if socket.exists() else None
 
 
 def _stop_process(process: "subprocess.Popen[bytes] | psutil.Process") -> None:

@@ -1,6 +1,5 @@
 """Bots: weigh, create, look, start, stop. Whatever the rules refuse comes back as 422 with every reason."""
 
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -80,16 +79,13 @@ async def show_profit(services: Services, bot: str) -> Profit:
 @routes.post("/api/v1/bots/{bot}/start", problems=(400, 404, 409, 503))
 async def start_bot(services: Services, bot: str, command_id: str | None) -> Bot:
     """Start a bot, or start it again after a stop or a pause."""
-    return to_bot(await services.desk.start(OPERATOR_AT_API, BotId(bot), command_id or uuid.uuid4().hex))
+    return to_bot(await services.desk.start(OPERATOR_AT_API, BotId(bot), command_id))
 
 
 @routes.post("/api/v1/bots/{bot}/stop", problems=(400, 404, 409, 415, 503))
 async def stop_bot(services: Services, bot: str, body: StopBot, command_id: str | None) -> Bot:
     """Cancel every order of a bot and end it, keeping or selling the position."""
-    view = await services.desk.stop(
-        OPERATOR_AT_API, BotId(bot), sell=body.sell, command_id=command_id or uuid.uuid4().hex
-    )
-    return to_bot(view)
+    return to_bot(await services.desk.stop(OPERATOR_AT_API, BotId(bot), body.sell, command_id))
 
 
 @routes.post("/api/v1/bots/{bot}/emergency-stop", problems=(404, 503))

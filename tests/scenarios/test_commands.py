@@ -14,9 +14,10 @@ from engine.grid.state import BotStatus
 from engine.ids import AccountId, BotId
 from storage.accounts import Accounts, Environment, NewAccount
 from storage.actions import Actions
-from storage.bots import DesiredState, NewBot, new_bot_id
+from storage.bots import DesiredState, NewBot
 from storage.rows import AlreadyExistsDifferently
 from storage.seed import OPERATOR, PAPER_ACCOUNT
+from tests.factories import new_bot_id
 from tests.scenarios.desk import desk_of
 from tests.scenarios.world import World, eventually
 
