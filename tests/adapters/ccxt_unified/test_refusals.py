@@ -11,7 +11,7 @@ import pytest
 from adapters.exchanges.ccxt_unified.errors import translate
 from engine.errors import OutcomeUnknown, Rejected, RejectReason, VenueError
 from engine.trading.instrument import Market
-from tests.adapters.dialects import binance, mexc
+from tests.adapters.dialects import binance, kucoin, mexc, okx
 
 REASONS = {
     "no_such_symbol": RejectReason.NOT_FOUND,
@@ -38,9 +38,13 @@ def ccxt() -> Any:
     return ccxt.pro
 
 
-def heard(exchange: Any, url: str, status: int, code: int, words: str) -> VenueError:
+def heard(exchange: Any, url: str, status: int, code: int | str, words: str) -> VenueError:
+    """Let ccxt read a number and words as the answer to a placement; give what we make of it."""
+    return understood(exchange, url, status, {"code": code, "msg": words})
+
+
+def understood(exchange: Any, url: str, status: int, answer: Any) -> VenueError:
     """Let ccxt read an answer to a placement; give what we make of it."""
-    answer = {"code": code, "msg": words}
     with pytest.raises(Exception) as caught:  # noqa: PT011  which one is what this is about
         exchange.handle_errors(status, "", url, "POST", {}, json.dumps(answer), answer, {}, "")
     return translate(caught.value, command=True)
@@ -79,3 +83,32 @@ def test_mexc_refuses_with_a_reason(ccxt: Any, meaning: str) -> None:
     refused = heard(ccxt.mexc(), "https://api.mexc.com/api/v3/order", 400, *mexc.REFUSED[meaning])
     assert isinstance(refused, Rejected)
     assert refused.reason is REASONS[meaning]
+
+
+@pytest.mark.parametrize("meaning", sorted(REASONS.keys() & okx.CODES.keys()))
+def test_okx_refuses_with_a_reason(ccxt: Any, meaning: str) -> None:
+    code, words = okx.CODES[meaning]
+    row = {"clOrdId": "", "ordId": "", "sCode": code, "sMsg": words}
+    answer = {"code": "1", "msg": "All operations failed", "data": [row]}
+    refused = understood(ccxt.okx(), "https://www.okx.com/api/v5/trade/batch-orders", 200, answer)
+    assert isinstance(refused, Rejected)
+    assert refused.reason is REASONS[meaning]
+
+
+@pytest.mark.parametrize("code", ["50001", "50004", "50013", "50026"])
+def test_okx_being_busy_is_a_doubt(ccxt: Any, code: str) -> None:
+    answer = {"code": code, "msg": "Systems are busy. Please try again later.", "data": []}
+    url = "https://www.okx.com/api/v5/trade/batch-orders"
+    assert isinstance(understood(ccxt.okx(), url, 200, answer), OutcomeUnknown)
+
+
+@pytest.mark.parametrize("meaning", sorted(REASONS.keys() & kucoin.CODES.keys()))
+def test_kucoin_refuses_with_a_reason(ccxt: Any, meaning: str) -> None:
+    refused = heard(ccxt.kucoin(), "https://api.kucoin.com/api/v1/hf/orders", 200, *kucoin.CODES[meaning])
+    assert isinstance(refused, Rejected)
+    assert refused.reason is REASONS[meaning]
+
+
+def test_a_fault_behind_kucoins_doors_is_a_doubt(ccxt: Any) -> None:
+    url = "https://api.kucoin.com/api/v1/hf/orders"
+    assert isinstance(heard(ccxt.kucoin(), url, 500, "500000", "Internal Server Error"), OutcomeUnknown)

@@ -16,12 +16,13 @@ from aiohttp import web
 from adapters.exchanges.paper.catalogue import Listing
 from adapters.exchanges.paper.events import Level
 from adapters.exchanges.paper.market import MarketState, TapeEntry
-from adapters.exchanges.paper.model import Account, Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.model import Account, Execution, Order
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
 from adapters.exchanges.paper.wire_text import size_text
 from engine.trading.instrument import Instrument, Market, amount_text
 from engine.trading.orders import Side
+from tests.adapters.dialects import kucoin_rows
 from tests.adapters.dialects.base import (
     BAD_SIGNATURE,
     NO_SUCH_SYMBOL,
@@ -52,7 +53,6 @@ CODES = {
 }
 TOKENS = {"public": "token-of-nobody", "private": "token-of-the-account"}
 _ORDERS = "/spotMarket/tradeOrders"
-_ENDED = (Status.CANCELLED, Status.PARTIALLY_FILLED_CANCELLED, Status.REJECTED)
 
 
 class KucoinDialect(Dialect):
@@ -63,7 +63,7 @@ class KucoinDialect(Dialect):
 
     def symbol(self, instrument: Instrument) -> str:
         """Spell a pair."""
-        return f"{instrument.base}-{instrument.quote}"
+        return kucoin_rows.symbol_of(instrument)
 
     def routes(self) -> Iterable[Route]:
         """List the addresses that are spoken here."""
@@ -124,29 +124,7 @@ class KucoinDialect(Dialect):
     # ------------------------------------------------------------------ markets
 
     def _symbols(self, ask: Ask) -> Any:
-        return [self._listing_row(listing) for listing in self.listings(Market.SPOT)]
-
-    def _listing_row(self, listing: Listing) -> Row:
-        instrument, symbol = listing.instrument, self.symbol(listing.instrument)
-        return {
-            "symbol": symbol,
-            "name": symbol,
-            "baseCurrency": instrument.base,
-            "quoteCurrency": instrument.quote,
-            "feeCurrency": instrument.quote,
-            "market": "USDS",
-            "baseMinSize": instrument.quantity_text(instrument.min_lots),
-            "quoteMinSize": "0.1",
-            "baseMaxSize": instrument.quantity_text(instrument.max_lots),
-            "quoteMaxSize": "99999999",
-            "baseIncrement": f"{instrument.lot_size:f}",
-            "quoteIncrement": "0.000001",
-            "priceIncrement": f"{instrument.tick_size:f}",
-            "priceLimitRate": "0.1",
-            "minFunds": f"{instrument.min_notional:f}",
-            "isMarginEnabled": False,
-            "enableTrading": True,
-        }
+        return [kucoin_rows.pair_row(listing) for listing in self.listings(Market.SPOT)]
 
     def _state(self, ask: Ask) -> MarketState:
         return self.core.board.of(self._listing(ask).instrument)
@@ -239,7 +217,7 @@ class KucoinDialect(Dialect):
             market_unit="baseCoin",
         )
         order = self.place(ask.account, request, refuse_takers=False)
-        return {"orderId": _order_id(order), "clientOid": order.link_id}
+        return {"orderId": kucoin_rows.order_id_of(order), "clientOid": order.link_id}
 
     def _asked(self, ask: Ask) -> Order:
         known = ask.request.match_info
@@ -255,73 +233,16 @@ class KucoinDialect(Dialect):
         return [self._row(order) for order in reversed(orders)]
 
     def _row(self, order: Order) -> Row:
-        instrument = self.listing_of(order).instrument
-        cancelled = order.leaves if order.status in _ENDED else 0
-        return {
-            "id": _order_id(order),
-            "symbol": self.symbol(instrument),
-            "opType": "DEAL",
-            "type": "market" if order.is_market else "limit",
-            "side": "buy" if order.buy else "sell",
-            "price": instrument.price_text(order.ticks) if order.ticks else "0",
-            "size": instrument.quantity_text(order.lots),
-            "funds": "0",
-            "dealSize": instrument.quantity_text(order.filled_lots),
-            "dealFunds": amount_text(order.filled_tick_lots * instrument.value_per_tick_lot),
-            "fee": amount_text(order.fee_units),
-            "feeCurrency": order.fee_coin or instrument.quote,
-            "stp": None,
-            "timeInForce": "GTC",
-            "postOnly": order.time_in_force is TimeInForce.POST_ONLY,
-            "hidden": False,
-            "iceberg": False,
-            "visibleSize": "0",
-            "cancelAfter": 0,
-            "channel": "API",
-            "clientOid": order.link_id,
-            "remark": None,
-            "tags": None,
-            "cancelExist": order.status in _ENDED,
-            "createdAt": order.created_ms,
-            "lastUpdatedAt": order.updated_ms,
-            "tradeType": "TRADE",
-            "inOrderBook": order.is_open,
-            "cancelledSize": instrument.quantity_text(cancelled),
-            "cancelledFunds": "0",
-            "remainSize": instrument.quantity_text(order.leaves if order.is_open else 0),
-            "remainFunds": "0",
-            "active": order.is_open,
-        }
+        return kucoin_rows.order_row(self.listing_of(order).instrument, order)
 
     def _fills(self, ask: Ask) -> Any:
-        """Answer fills, newest first; they do not name the client's id."""
+        """Answer fills, newest first."""
         listing = self._listing(ask)
         fills = self.executions(ask.account, listing, ask.number("startAt", 0), ask.number("endAt", 2**53))
         chosen = fills[::-1][: min(ask.number("limit", 20), 100)]
-        return {"items": [self._fill_row(ask.account, listing, fill) for fill in chosen], "lastId": 0}
-
-    def _fill_row(self, account: Account, listing: Listing, fill: Execution) -> Row:
-        instrument = listing.instrument
-        return {
-            "id": fill.seq,
-            "symbol": self.symbol(instrument),
-            "tradeId": fill.seq,
-            "orderId": _order_id(account.by_id[fill.order_id]),
-            "counterOrderId": "0",
-            "side": "buy" if fill.buy else "sell",
-            "liquidity": "maker" if fill.is_maker else "taker",
-            "forceTaker": False,
-            "price": instrument.price_text(fill.ticks),
-            "size": instrument.quantity_text(fill.lots),
-            "funds": amount_text(instrument.value(fill.ticks, fill.lots)),
-            "fee": amount_text(fill.fee_units),
-            "feeRate": self.rate_text(fill.rate),
-            "feeCurrency": fill.fee_coin,
-            "stop": "",
-            "tradeType": "TRADE",
-            "type": "market" if fill.is_market else "limit",
-            "createdAt": fill.at_ms,
-        }
+        known = ask.account.by_id
+        rows = [kucoin_rows.fill_row(listing.instrument, known[fill.order_id], fill) for fill in chosen]
+        return {"items": rows, "lastId": 0}
 
     # ------------------------------------------------------------------ streams
 
@@ -361,18 +282,7 @@ class KucoinDialect(Dialect):
         if state.instrument.market is not Market.SPOT:
             return
         topic = f"/market/match:{self.symbol(state.instrument)}"
-        data = {
-            "type": "match",
-            "sequence": str(entry.sequence),
-            "symbol": self.symbol(state.instrument),
-            "side": "buy" if entry.trade.buyer_is_taker else "sell",
-            "price": state.instrument.price_text(entry.trade.ticks),
-            "size": size_text(entry.trade.size),
-            "tradeId": str(entry.number),
-            "takerOrderId": "0",
-            "makerOrderId": "0",
-            "time": str(entry.trade.at_ms * 1_000_000),
-        }
+        data = kucoin_rows.match_row(state, entry)
         for line in self.listeners("public", topic):
             line.send({"type": "message", "topic": topic, "subject": "trade.l3match", "data": data})
 
@@ -380,56 +290,15 @@ class KucoinDialect(Dialect):
         """Tell each match, and then that an order rests or has ended."""
         for fill in changes.executions:
             if fill.market is Market.SPOT:
-                self._tell(
-                    account, account.by_id[fill.order_id], "match", _match_fields(self.listing_of(fill), fill)
-                )
+                self._tell(account, account.by_id[fill.order_id], fill)
         filled = {fill.order_id for fill in changes.executions}
         for order in changes.orders.values():
             if order.market is Market.SPOT and not (order.is_open and order.order_id in filled):
-                self._tell(account, order, _change_of(order), {})
+                self._tell(account, order)
 
-    def _tell(self, account: Account, order: Order, kind: str, more: Row) -> None:
-        instrument = self.listing_of(order).instrument
-        data = {
-            "symbol": self.symbol(instrument),
-            "orderType": "market" if order.is_market else "limit",
-            "side": "buy" if order.buy else "sell",
-            "orderId": _order_id(order),
-            "clientOid": order.link_id,
-            "type": kind,
-            "status": {"open": "open", "match": "match"}.get(kind, "done"),
-            "price": instrument.price_text(order.ticks) if order.ticks else "0",
-            "size": instrument.quantity_text(order.lots),
-            "filledSize": instrument.quantity_text(order.filled_lots),
-            "remainSize": instrument.quantity_text(order.leaves if order.is_open else 0),
-            "orderTime": order.created_ms,
-            "ts": order.updated_ms * 1_000_000,
-        }
+    def _tell(self, account: Account, order: Order, fill: Execution | None = None) -> None:
+        data = kucoin_rows.change_row(self.listing_of(order).instrument, order, fill)
         message = {"type": "message", "topic": _ORDERS, "subject": "orderChange", "channelType": "private"}
         for line in self.listeners("private", _ORDERS):
             if line.account is account and not self.core.faults.swallow():
-                line.send(message | {"data": data | more})
-
-
-def _order_id(order: Order) -> str:
-    return f"{order.seq:024x}"
-
-
-def _change_of(order: Order) -> str:
-    if order.is_open:
-        return "open"
-    return "filled" if order.status is Status.FILLED else "canceled"
-
-
-def _match_fields(listing: Listing, fill: Execution) -> Row:
-    instrument = listing.instrument
-    return {
-        "tradeId": str(fill.seq),
-        "matchPrice": instrument.price_text(fill.ticks),
-        "matchSize": instrument.quantity_text(fill.lots),
-        "filledSize": instrument.quantity_text(fill.order_lots - fill.leaves_lots),
-        "remainSize": instrument.quantity_text(fill.leaves_lots),
-        "liquidity": "maker" if fill.is_maker else "taker",
-        "feeType": "makerFee" if fill.is_maker else "takerFee",
-        "ts": fill.at_ms * 1_000_000,
-    }
+                line.send(message | {"data": data})
