@@ -307,7 +307,7 @@ def _words(error: BaseException) -> str:
 def _pauses() -> Iterator[float]:
     pause_s = 0.02
     while True:
-        yield pause_s * random.uniform(0.5, 1.5)  # noqa: S311
+        yield pause_s * random.uniform(0.5, 1.5)  # noqa: S311  spreads retries, guards nothing
         pause_s = min(pause_s * 2, 1.0)
 
 

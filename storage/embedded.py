@@ -23,7 +23,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from storage.system_account import (
     EmbeddedPostgresError,
@@ -189,7 +189,7 @@ class EmbeddedPostgres:
             "--locale=C",
             "--no-instructions",
         ]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603  the wheel's own program, found by its package
             command,
             **as_user(owner),
             cwd="/",
@@ -233,7 +233,7 @@ class EmbeddedPostgres:
         log_fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # A session of its own: Ctrl-C in the terminal must reach Trellis first, which then stops the server.
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603  the wheel's own program, found by its package
                 command,
                 **as_user(file_owner()),
                 cwd="/",

@@ -148,8 +148,9 @@ async def test_an_emergency_stop_of_one_bot_leaves_the_others(world: World) -> N
     assert len(world.open(second)) == 10
     await eventually(lambda: _wanted(world, first, DesiredState.EMERGENCY_STOPPED), "the stop is recorded")
     await world.has_status(first, BotStatus.STOPPED)
-    outcomes = await desk.emergency_stop("test", None)
-    assert all(each.stopped for each in outcomes)
+    # The table has bots of other tests too, which nobody runs.
+    stopped = {each.bot for each in await desk.emergency_stop("test", None) if each.stopped}
+    assert {first, second} <= stopped
     assert not world.account.open
     await eventually(lambda: _wanted(world, second, DesiredState.EMERGENCY_STOPPED), "the stop is recorded")
     await world.assert_reconciled(first, second)
