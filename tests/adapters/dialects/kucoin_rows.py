@@ -7,7 +7,8 @@ from typing import Any
 
 from adapters.exchanges.paper.catalogue import Listing
 from adapters.exchanges.paper.market import MarketState, TapeEntry
-from adapters.exchanges.paper.model import RATE_SCALE, Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.model import Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.rows import rate_text
 from adapters.exchanges.paper.wire_text import size_text
 from engine.trading.instrument import Instrument, amount_text
 
@@ -104,7 +105,7 @@ def fill_row(instrument: Instrument, order: Order, fill: Execution) -> Row:
         "size": instrument.quantity_text(fill.lots),
         "funds": amount_text(instrument.value(fill.ticks, fill.lots)),
         "fee": amount_text(fill.fee_units),
-        "feeRate": f"{fill.rate / RATE_SCALE:.9f}",
+        "feeRate": rate_text(fill.rate),
         "feeCurrency": fill.fee_coin,
         "stop": "",
         "tradeType": "TRADE",
