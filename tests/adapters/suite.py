@@ -102,15 +102,18 @@ class ExchangeSuite:
         assert [ticks for ticks, _ in book.asks] == [middle + 10 * step for step in range(1, 6)]
         assert book.bids[0][1] == Decimal(5)
 
+    @pytest.mark.parametrize("interval_min", [1, 60])
     async def test_candles_come_oldest_first_and_within_the_span(
-        self, house: House, instrument: Instrument
+        self, house: House, instrument: Instrument, interval_min: int
     ) -> None:
-        end_ms = now_ms() // MINUTE_MS * MINUTE_MS + MINUTE_MS
-        candles = await house.market_data.candles(instrument, 1, Instant(end_ms - 5 * MINUTE_MS), Instant(end_ms))
+        step_ms = interval_min * MINUTE_MS
+        end_ms = now_ms() // step_ms * step_ms + step_ms
+        start_ms = end_ms - 5 * step_ms
+        candles = await house.market_data.candles(instrument, interval_min, Instant(start_ms), Instant(end_ms))
         assert candles
         starts = [candle.start_ms for candle in candles]
         assert starts == sorted(set(starts))
-        assert all(end_ms - 5 * MINUTE_MS <= start < end_ms for start in starts)
+        assert all(start_ms <= start < end_ms and start % step_ms == 0 for start in starts)
         assert candles[-1].low <= instrument.ticks(str(PRICE)) <= candles[-1].high + 100_000
 
     async def test_public_trades_arrive_until_unwatched(self, house: House, instrument: Instrument) -> None:

@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar
 
+import pytest
 import pytest_asyncio
 
-from engine.trading.instrument import Market
+from engine.errors import Rejected
+from engine.ids import Instant
+from engine.trading.instrument import Instrument, Market
 from tests.adapters.ccxt_house import open_ccxt_house
 from tests.adapters.dialects.mexc import MexcDialect
 from tests.adapters.house import House
@@ -28,3 +31,9 @@ class TestMexc(ExchangeSuite):
     untold: ClassVar[Mapping[str, str]] = {"max_lots": "MEXC limits the value of an order, not its quantity"}
     tells_permissions: ClassVar[bool] = False
     no_market_buys: ClassVar[str] = "no market buy by quantity"
+
+    async def test_bars_that_the_exchange_does_not_have_are_refused(
+        self, house: House, instrument: Instrument
+    ) -> None:
+        with pytest.raises(Rejected, match=r"no bars of 3 minutes; there are \[1, 5, 15, 30, 60, 240, 1440\]"):
+            await house.market_data.candles(instrument, 3, Instant(0), Instant(1))

@@ -78,8 +78,10 @@ class CcxtMarketData:
     ) -> Sequence[Candle]:
         """Give the bars that start in [start_ms, end_ms), oldest first."""
         timeframe = _TIMEFRAMES.get(interval_min)
-        if timeframe is None:
-            raise Rejected(RejectReason.OTHER, f"no bars of {interval_min} minutes; there are {list(_TIMEFRAMES)}")
+        offered = (await self._client.exchange()).timeframes
+        if timeframe is None or timeframe not in offered:
+            known = [minutes for minutes, name in _TIMEFRAMES.items() if name in offered]
+            raise Rejected(RejectReason.OTHER, f"no bars of {interval_min} minutes; there are {known}")
         listed = await self._client.of(instrument)
         step_ms = interval_min * 60_000
         bars: dict[int, Candle] = {}

@@ -14,13 +14,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import WSMsgType, web
 
-from adapters.exchanges.paper.candles import Bar
 from adapters.exchanges.paper.catalogue import Listing
-from adapters.exchanges.paper.codes import LEVERAGE_UNCHANGED, REDUCE_ONLY, REFUSALS, Refused
+from adapters.exchanges.paper.codes import REDUCE_ONLY, REFUSALS, Refused
 from adapters.exchanges.paper.events import MarketEvent, MarketTrade
 from adapters.exchanges.paper.faults import FaultKind
 from adapters.exchanges.paper.market import MarketState, TapeEntry
-from adapters.exchanges.paper.model import RATE_SCALE, Account, Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.model import Account, Execution, Order, Status, TimeInForce
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CancelOrder, CreateOrder
 from adapters.exchanges.paper.server import PaperVenue
@@ -30,9 +29,6 @@ from engine.trading.instrument import Instrument, Market, amount_text
 
 encode = msgspec.json.Encoder().encode
 Row = dict[str, Any]
-
-MINUTE = frozenset({"1m", "1min", "Min1"})
-"""What the exchanges call a minute."""
 
 WOULD_TAKE = "would_take"
 """The meaning of a refused post-only order at venues that refuse it in their answer."""
@@ -212,10 +208,10 @@ class Dialect(ABC):
         """Find the instrument of an order or an execution."""
         return self.core.listings[record.market, record.symbol]
 
-    def orders(self, account: Account, listing: Listing, *, is_open: bool) -> list[Order]:
-        """List open or final orders in one instrument, oldest first."""
-        chosen = account.open.values() if is_open else account.final
-        return sorted((each for each in chosen if key_of(each) == listing.key), key=lambda order: order.seq)
+    def open_orders(self, account: Account, listing: Listing) -> list[Order]:
+        """List the open orders in one instrument, oldest first."""
+        chosen = (order for order in account.open.values() if key_of(order) == listing.key)
+        return sorted(chosen, key=lambda order: order.seq)
 
     def order(self, account: Account, listing: Listing, link_id: str, number: str = "") -> Order:
         """Find an order by the client's id, or by its number; refuse if it was never seen."""
@@ -240,16 +236,6 @@ class Dialect(ABC):
         """Write what an account can still commit of a coin."""
         return amount_text(max(0, self.core.clearing.free(account, coin)))
 
-    def rate_text(self, rate: int) -> str:
-        """Write a fee rate."""
-        return f"{rate / RATE_SCALE:.9f}".rstrip("0").rstrip(".")
-
-    def bars(self, state: MarketState, interval: str, start_ms: int, limit: int) -> list[Bar]:
-        """List the one-minute bars from a start on, oldest first."""
-        if interval not in MINUTE:
-            raise No(PARAMETER, f"the dialects have bars of a minute only, not {interval!r}")
-        return state.candles.query("1", start_ms, None, limit)[::-1]
-
     # ------------------------------------------------------------------ the books, changed
 
     def place(self, account: Account, request: CreateOrder, *, refuse_takers: bool) -> Order:
@@ -271,15 +257,6 @@ class Dialect(ABC):
         """Cancel an open order, or refuse."""
         request = CancelOrder(order.market.value, order.symbol, order.order_id)
         return self.core.desk.cancel(account, request)
-
-    def set_leverage(self, account: Account, symbol: str, leverage: int) -> None:
-        """Change the leverage of a position; the one that it has already is fine."""
-        body = {"category": "linear", "symbol": symbol, "buyLeverage": leverage, "sellLeverage": leverage}
-        try:
-            self.settings.execute(account, "position.set-leverage", encode(body))
-        except Refused as refused:
-            if refused.code != LEVERAGE_UNCHANGED:
-                raise
 
     # ------------------------------------------------------------------ what happened
 

@@ -14,10 +14,12 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from adapters.exchanges.paper.codes import LEVERAGE_UNCHANGED, Refused
 from adapters.exchanges.paper.market import MarketState, TapeEntry
 from adapters.exchanges.paper.model import Account
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
+from adapters.exchanges.paper.rows import rate_text
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.exchanges.paper.wire_text import size_text
 from adapters.secrets.keys import ApiKey
@@ -33,11 +35,14 @@ from tests.adapters.dialects.base import (
     No,
     Route,
     Row,
+    encode,
     json_response,
 )
 
 SPOT, FUTURES = "/api.binance.com/api/v3", "/fapi.binance.com/fapi"
 DAY_MS = 86_400_000
+BARS = {"1m": "1", "3m": "3", "5m": "5", "15m": "15", "30m": "30", "1h": "60", "4h": "240", "1d": "D"}
+"""Its bars in the PaperVenue's words."""
 _LOT, _PRICE_BAND = (-1013, "Filter failure: LOT_SIZE"), (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE")
 _PRECISION = (-1111, "Precision is over the maximum defined for this asset.")
 _SIGNATURE = (-1022, "Signature for this request is not valid.")
@@ -181,10 +186,11 @@ class BinanceDialect(Dialect):
 
     def _klines(self, market: Market, ask: Ask) -> list[list[Any]]:
         state = self.core.board.of(self.find(market, ask.text("symbol")).instrument)
-        return [
-            rows.kline(state.instrument, bar)
-            for bar in self.bars(state, ask.text("interval"), ask.number("startTime", 0), ask.number("limit", 500))
-        ]
+        interval = BARS.get(ask.text("interval"))
+        if interval is None:
+            raise No(PARAMETER, "interval")
+        bars = state.candles.query(interval, ask.number("startTime", 0), None, ask.number("limit", 500))
+        return [rows.kline(state.instrument, bar, interval) for bar in reversed(bars)]
 
     # ------------------------------------------------------------------ orders
 
@@ -225,7 +231,7 @@ class BinanceDialect(Dialect):
 
     def _open_orders(self, market: Market, ask: Ask) -> list[Row]:
         listing = self.find(market, ask.text("symbol"))
-        return [rows.order(listing, order) for order in self.orders(ask.account, listing, is_open=True)]
+        return [rows.order(listing, order) for order in self.open_orders(ask.account, listing)]
 
     def _trades(self, market: Market, ask: Ask, span_ms_max: int) -> list[Row]:
         """List from the oldest of the span on, as both markets do."""
@@ -271,12 +277,12 @@ class BinanceDialect(Dialect):
 
     def _spot_fees(self, ask: Ask) -> list[Row]:
         fees = ask.account.wallet.fees[Market.SPOT]
-        maker, taker = self.rate_text(fees.maker), self.rate_text(fees.taker)
+        maker, taker = rate_text(fees.maker), rate_text(fees.taker)
         return [{"symbol": ask.text("symbol"), "makerCommission": maker, "takerCommission": taker}]
 
     def _futures_fees(self, ask: Ask) -> Row:
         fees = ask.account.wallet.fees[Market.LINEAR]
-        maker, taker = self.rate_text(fees.maker), self.rate_text(fees.taker)
+        maker, taker = rate_text(fees.maker), rate_text(fees.taker)
         return {"symbol": ask.text("symbol"), "makerCommissionRate": maker, "takerCommissionRate": taker}
 
     def _restrictions(self, ask: Ask) -> Row:
@@ -322,9 +328,14 @@ class BinanceDialect(Dialect):
         return found[: ask.number("limit", 100)]
 
     def _set_leverage(self, ask: Ask) -> Row:
-        leverage = ask.number("leverage", 0)
-        self.set_leverage(ask.account, ask.text("symbol"), leverage)
-        return {"leverage": leverage, "maxNotionalValue": "1000000", "symbol": ask.text("symbol")}
+        leverage, symbol = ask.number("leverage", 0), ask.text("symbol")
+        body = {"category": "linear", "symbol": symbol, "buyLeverage": leverage, "sellLeverage": leverage}
+        try:
+            self.settings.execute(ask.account, "position.set-leverage", encode(body))
+        except Refused as refused:
+            if refused.code != LEVERAGE_UNCHANGED:
+                raise
+        return {"leverage": leverage, "maxNotionalValue": "1000000", "symbol": symbol}
 
     def _set_position_mode(self, ask: Ask) -> web.Response:
         return json_response({"code": -4059, "msg": "No need to change position side."}, 400)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from adapters.exchanges.paper.candles import MINUTE_MS, Bar
+from adapters.exchanges.paper.candles import Bar, next_bar_start
 from adapters.exchanges.paper.catalogue import Listing
 from adapters.exchanges.paper.clearing import Clearing
 from adapters.exchanges.paper.market import MarketState, TapeEntry
@@ -117,10 +117,10 @@ def ticker(state: MarketState) -> Row:
     return row
 
 
-def kline(instrument: Instrument, bar: Bar) -> list[Any]:
-    """Write a one-minute bar."""
+def kline(instrument: Instrument, bar: Bar, interval: str) -> list[Any]:
+    """Write a bar."""
     prices = [instrument.price_text(ticks) for ticks in (bar.open, bar.high, bar.low, bar.close)]
-    end_ms = bar.start_ms + MINUTE_MS - 1
+    end_ms = next_bar_start(bar.start_ms, interval) - 1
     return [bar.start_ms, *prices, size_text(bar.volume), end_ms, "0", 1, "0", "0", "0"]
 
 

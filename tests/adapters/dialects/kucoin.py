@@ -19,6 +19,7 @@ from adapters.exchanges.paper.market import MarketState, TapeEntry
 from adapters.exchanges.paper.model import Account, Execution, Order
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
+from adapters.exchanges.paper.rows import rate_text
 from adapters.exchanges.paper.wire_text import size_text
 from engine.trading.instrument import Instrument, Market, amount_text
 from engine.trading.orders import Side
@@ -193,7 +194,7 @@ class KucoinDialect(Dialect):
 
     def _fees(self, ask: Ask) -> Any:
         fees = ask.account.wallet.fees[Market.SPOT]
-        rates = {"takerFeeRate": self.rate_text(fees.taker), "makerFeeRate": self.rate_text(fees.maker)}
+        rates = {"takerFeeRate": rate_text(fees.taker), "makerFeeRate": rate_text(fees.maker)}
         return [{"symbol": ask.text("symbols")} | rates]
 
     def _key(self, ask: Ask) -> Any:
@@ -229,7 +230,7 @@ class KucoinDialect(Dialect):
 
     def _active(self, ask: Ask) -> Any:
         """Answer every open order at once, the newest first."""
-        orders = self.orders(ask.account, self._listing(ask), is_open=True)
+        orders = self.open_orders(ask.account, self._listing(ask))
         return [self._row(order) for order in reversed(orders)]
 
     def _row(self, order: Order) -> Row:

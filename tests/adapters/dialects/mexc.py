@@ -15,12 +15,13 @@ import msgspec
 from aiohttp import web
 from ccxt.protobuf.mexc.PushDataV3ApiWrapper_pb2 import PushDataV3ApiWrapper
 
-from adapters.exchanges.paper.candles import MINUTE_MS
+from adapters.exchanges.paper.candles import next_bar_start
 from adapters.exchanges.paper.catalogue import Listing
 from adapters.exchanges.paper.market import MarketState, TapeEntry
 from adapters.exchanges.paper.model import Account, Execution, Order, Status, TimeInForce
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
+from adapters.exchanges.paper.rows import rate_text
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.exchanges.paper.wire_text import size_text
 from adapters.secrets.keys import ApiKey
@@ -53,6 +54,8 @@ REFUSED: dict[str, tuple[int, str]] = {
     BAD_SIGNATURE: (700002, "Signature for this request is not valid."),
     PARAMETER: (700008, "Illegal characters found in parameter"),
 }
+BARS = {"1m": "1", "5m": "5", "15m": "15", "30m": "30", "60m": "60", "4h": "240", "1d": "D"}
+"""Its bars in the PaperVenue's words; there are none of three minutes."""
 ORDERS, DEALS = "spot@private.orders.v3.api.pb", "spot@private.deals.v3.api.pb"
 TRADES_KEPT_MS = 30 * 86_400_000
 NEW, FILLED, PARTIALLY_FILLED, CANCELLED, PARTIALLY_CANCELLED = 1, 2, 3, 4, 5
@@ -144,17 +147,20 @@ class MexcDialect(Dialect):
         return {"lastUpdateId": state.update_id, **sides, "timestamp": state.at_ms}
 
     def _klines(self, ask: Ask) -> list[list[Any]]:
-        state = self._state(ask)
+        state, interval = self._state(ask), BARS.get(ask.text("interval"))
+        if interval is None:
+            raise No(PARAMETER, "interval")
         price = state.instrument.price_text
+        bars = state.candles.query(interval, ask.number("startTime", 0), None, ask.number("limit", 500))
         return [
             [
                 bar.start_ms,
                 *(price(ticks) for ticks in (bar.open, bar.high, bar.low, bar.close)),
                 size_text(bar.volume),
-                bar.start_ms + MINUTE_MS,
+                next_bar_start(bar.start_ms, interval),
                 "0",
             ]
-            for bar in self.bars(state, ask.text("interval"), ask.number("startTime", 0), ask.number("limit", 500))
+            for bar in reversed(bars)
         ]
 
     # ------------------------------------------------------------------ orders
@@ -200,7 +206,7 @@ class MexcDialect(Dialect):
 
     def _open_orders(self, ask: Ask) -> list[Row]:
         listing = self.find(Market.SPOT, ask.text("symbol"))
-        return [self._order_row(order) for order in self.orders(ask.account, listing, is_open=True)]
+        return [self._order_row(order) for order in self.open_orders(ask.account, listing)]
 
     def _order_row(self, order: Order) -> Row:
         instrument = self.listing_of(order).instrument
@@ -249,8 +255,8 @@ class MexcDialect(Dialect):
     def _fees(self, ask: Ask) -> Row:
         fees = ask.account.wallet.fees[Market.SPOT]
         rates = {
-            "makerCommission": float(self.rate_text(fees.maker)),
-            "takerCommission": float(self.rate_text(fees.taker)),
+            "makerCommission": float(rate_text(fees.maker)),
+            "takerCommission": float(rate_text(fees.taker)),
         }
         return {"data": rates, "code": 0, "msg": "success", "timestamp": self.core.now_ms()}
 

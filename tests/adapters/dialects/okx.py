@@ -19,7 +19,7 @@ from adapters.exchanges.paper.market import MarketState, TapeEntry
 from adapters.exchanges.paper.model import Account, Execution, Order, Status
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
-from adapters.exchanges.paper.rows import Rows
+from adapters.exchanges.paper.rows import Rows, rate_text
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets.keys import ApiKey
 from engine.trading.instrument import Instrument, Market, amount_text
@@ -222,7 +222,7 @@ class OkxDialect(Dialect):
 
     def _pending(self, ask: Ask) -> Any:
         """Answer open orders older than `after`, newest first."""
-        orders = self.orders(ask.account, self._listing(ask.text("instId")), is_open=True)[::-1]
+        orders = self.open_orders(ask.account, self._listing(ask.text("instId")))[::-1]
         after = ask.number("after", 2**62)
         return [self._row(order) for order in orders if order.seq < after][: min(ask.number("limit", 100), 100)]
 
@@ -261,7 +261,7 @@ class OkxDialect(Dialect):
         """Answer rates; those of USDT contracts stand beside those of contracts settled in coin."""
         market = MARKETS[ask.text("instType")]
         fees = ask.account.wallet.fees[market]
-        maker, taker = self.rate_text(-fees.maker), self.rate_text(-fees.taker)
+        maker, taker = rate_text(-fees.maker), rate_text(-fees.taker)
         row = {"instType": ask.text("instType"), "level": "Lv1", "ts": str(self.core.now_ms())}
         if market is Market.SPOT:
             return [row | {"maker": maker, "taker": taker, "makerU": "", "takerU": ""}]
@@ -331,7 +331,7 @@ class OkxDialect(Dialect):
 
     def _require_no_orders(self, account: Account, listings: Iterable[Listing]) -> None:
         """Refuse a setting while orders are open, even one that would change nothing."""
-        if any(self.orders(account, listing, is_open=True) for listing in listings):
+        if any(self.open_orders(account, listing) for listing in listings):
             raise No("orders_open", "orders are open")
 
     # ------------------------------------------------------------------ streams
