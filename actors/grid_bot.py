@@ -19,6 +19,7 @@ import msgspec
 
 from actors.clock import now_ms
 from actors.journal_writer import JournalWriter
+from actors.scribe import Scribe
 from engine.errors import OutcomeUnknown, Retryable, VenueError
 from engine.grid.explain import LevelView, explain
 from engine.grid.machine import step
@@ -43,7 +44,7 @@ from engine.ports import MarketDataPort, TradingPort
 from engine.trading.market import PublicTrade
 from engine.trading.orders import CancelOrder, Execution, FundingCharged, LookUpOrder, OrderFact, PlaceOrder
 from storage.bots import DesiredState
-from storage.journal import Journal, Recovery
+from storage.journal import Recovery
 from storage.leases import Lease, LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class GridBot:
         recovery: Recovery,
         trading: TradingPort,
         market: MarketDataPort,
-        journal: Journal,
+        scribe: Scribe,
         lease: LeaseKeeper,
         on_fenced: Callable[[BotId], Awaitable[None]],
     ) -> None:
@@ -119,7 +120,7 @@ class GridBot:
         self._market = market
         self._lease = lease
         self._on_fenced = on_fenced
-        self._writer = JournalWriter(journal, lease, state, recovery, self._fence)
+        self._writer = JournalWriter(scribe, lease, state, recovery, self._fence)
         self._prefix = link_prefix(state.bot)
         self._orders: deque[PlaceOrder | CancelOrder | LookUpOrder] = deque()
         self._acting = False
@@ -219,15 +220,17 @@ class GridBot:
 
     def _act(self) -> None:
         """Submit what is queued, in order. A second caller leaves its orders to the first."""
-        if self._acting or not self._may_act:
+        if self._acting:
             return
         if self._write_first:
-            self._acting = True
-            self._spawn(self._act_once_written())
+            if self._may_act:
+                self._acting = True
+                self._spawn(self._act_once_written())
             return
         self._acting = True
         try:
-            while self._orders and self._may_act:
+            # Whether the lease still holds is asked once more for each placement, when it leaves.
+            while self._orders and not (self._fenced or self._closing):
                 orders = tuple(self._orders)
                 self._orders.clear()
                 self._trading.submit(self.state.instrument, orders)

@@ -22,8 +22,8 @@ from engine.trading.orders import (
 )
 
 OrderSink = Callable[[OrderFact, Instant], None]
-"""Receives each fact of one bot's orders, in the order of arrival, with the local time of its arrival. Not a
-coroutine: what follows from a fact is sent before the next message is read."""
+"""Receives each fact of one bot's orders with the local time of its arrival. An adapter may let a fill overtake
+what arrives with it. Not a coroutine: what follows from a fact is sent before the next one is handed over."""
 
 GapSink = Callable[[], Awaitable[None]]
 """Called when facts may have been missed (a private socket was away and is subscribed again)."""

@@ -7,7 +7,7 @@ Two identities hold after every execution and are tested as such, with `mark` an
 """
 
 from engine.grid.messages import TripClosed
-from engine.grid.state import Cell, GridState
+from engine.grid.state import LONG, Cell, GridState
 from engine.ids import Instant
 from engine.trading.orders import BUY, Execution, FundingCharged
 
@@ -20,9 +20,8 @@ def book_in_cell(state: GridState, cell: Cell, execution: Execution) -> None:
     cell.trip_fee_units += fee_units
     state.ledger.grid_profit_units += realised
     cell.trip_gross_units += realised
-    if (execution.side is cell.home.opening_side) and not cell.opened_ms:
-        cell.opened_ms = execution.at_ms
-    if execution.side is cell.home.opening_side:
+    if (execution.side is BUY) is (cell.home is LONG):
+        cell.opened_ms = cell.opened_ms or execution.at_ms
         cell.opened_lots += execution.lots
     else:
         cell.trip_lots += execution.lots

@@ -9,7 +9,7 @@ from engine.grid import accounting, risk, slots
 from engine.grid.messages import GridEffect, Note, NoteKind
 from engine.grid.state import LONG, NO_ORDER, RUNNING, SHORT, Cell, GridState, Home
 from engine.ids import Instant
-from engine.trading.orders import BUY, SELL, OrderStatus, Side
+from engine.trading.orders import BUY, FILLED, SELL, Side
 
 REQUOTES_MAX = 3
 """How many ticks a post-only order steps back before the level waits for the market to move."""
@@ -131,7 +131,7 @@ def after_done(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]
         cell.slot.reject_reason = None
         cell.requotes = 0
     turn(state, cell, now, out)
-    if status is not OrderStatus.FILLED and not ours:
+    if status is not FILLED and not ours:
         refused(state, cell, reason or RejectReason.OTHER, "cancelled by the venue", now, out)
     else:
         plan(state, cell, now, out)

@@ -23,6 +23,8 @@ STOPPABLE = frozenset(
     {BotStatus.ENTERING, BotStatus.RUNNING, BotStatus.PAUSING, BotStatus.STOPPING, BotStatus.CLOSING}
 )
 
+_ENDING = (BotStatus.STOPPING, BotStatus.PAUSING)
+
 
 def become(state: GridState, status: BotStatus, reason: str, out: list[GridEffect]) -> None:
     """Change the bot's status; raise IllegalMove for a move that the table does not list."""
@@ -197,7 +199,7 @@ def halt(state: GridState, reason: str, out: list[GridEffect]) -> None:
 
 def check_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     """When the last order of a stopping bot is over, ask the venue whether it agrees."""
-    if state.status not in (BotStatus.STOPPING, BotStatus.PAUSING) or state.quiet_since_ms:
+    if state.status not in _ENDING or state.quiet_since_ms:
         return
     if all(slot.is_empty for slot in all_slots(state)):
         state.quiet_since_ms = now
@@ -206,7 +208,7 @@ def check_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
 
 def ask_if_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     """Ask the venue for the proof that a stopping bot has no order, again for as long as none has come."""
-    if state.status not in (BotStatus.STOPPING, BotStatus.PAUSING):
+    if state.status not in _ENDING:
         return
     if not state.quiet_since_ms:
         check_quiet(state, now, out)

@@ -211,11 +211,7 @@ def _done(state: GridState, slot: Slot, cell: Cell | None, now: Instant, out: li
         cells.keep_window(state, now, out)
         trailing.finish(state, now, out)
         lifecycle.check_quiet(state, now, out)
-        if (
-            state.config.target_profit is not None
-            or state.config.trailing_up_limit
-            or state.config.trailing_down_limit
-        ):
+        if state.terms.follows_results:
             stops.on_price(state, now, out)
 
 

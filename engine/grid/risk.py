@@ -9,6 +9,7 @@ from engine.grid.state import GridState
 from engine.trading.instrument import AMOUNT_SCALE
 from engine.trading.orders import BUY, Side
 
+_BUYERS = (Direction.SPOT, Direction.LONG)
 PRICE_BAND_PERCENT = 5
 """A limit order this far on the wrong side of the market is a typing error, not a trade."""
 
@@ -40,7 +41,7 @@ def refuse(state: GridState, side: Side, ticks: int, lots: int, *, opening: bool
     if ticks * lots * instrument.value_per_tick_lot > budget:
         return "one order is worth more than the whole investment"
     last = state.last_ticks
-    if side is BUY and state.config.direction in (Direction.SPOT, Direction.LONG):
+    if side is BUY and state.config.direction in _BUYERS:
         held = state.ledger.base_units * last * instrument.tick_units // AMOUNT_SCALE
         if last and held > 2 * budget:
             return "the position is already worth twice what the investment carries"

@@ -10,6 +10,10 @@ from engine.grid.orders import ENTRY, EXIT, link_id
 from engine.grid.state import CANCELLING, LIVE, NO_ORDER, SENT, UNKNOWN, GridState, Slot
 from engine.ids import Instant, LinkId
 from engine.trading.orders import (
+    FILLED,
+    LIMIT,
+    MARKET,
+    POST_ONLY,
     CancelOrder,
     Execution,
     LookUpOrder,
@@ -138,7 +142,7 @@ def clear(slot: Slot) -> tuple[OrderStatus, bool]:
     """Empty a slot whose order is done; give its final status and whether the cancel was ours."""
     status = slot.final_status
     if status is None or slot.filled >= slot.lots:
-        status = OrderStatus.FILLED
+        status = FILLED
     ours = slot.cancel_is_ours
     slot.phase = NO_ORDER
     slot.cancel_is_ours = False
@@ -173,5 +177,5 @@ def _forget_last(slot: Slot) -> None:
 
 def _kind(state: GridState, level: int | str) -> OrderKind:
     if level in (ENTRY, EXIT):
-        return OrderKind.MARKET
-    return OrderKind.POST_ONLY if state.config.post_only else OrderKind.LIMIT
+        return MARKET
+    return POST_ONLY if state.config.post_only else LIMIT

@@ -183,7 +183,7 @@ class Cell(msgspec.Struct):
     @property
     def is_opening(self) -> bool:
         """Tell whether the next order builds inventory."""
-        return self.side is self.home.opening_side
+        return (self.side is BUY) is (self.home is LONG)
 
 
 class Ledger(msgspec.Struct):

@@ -37,18 +37,22 @@ def reached(state: GridState, ticks: int) -> str | None:
 def refresh_watch(state: GridState) -> None:
     """Work out the nearest prices below and above that concern the bot."""
     low, high = 0, NEVER_TICKS
-    if state.status is BotStatus.AWAITING_TRIGGER:
+    status, terms = state.status, state.terms
+    if status in _ARMED:
+        for _, ticks, is_below in terms.stops:
+            low, high = (max(low, ticks), high) if is_below else (low, min(high, ticks))
+        if terms.target_units is not None:
+            target_low, target_high = _target_ticks(state, terms.target_units)
+            low, high = max(low, target_low), min(high, target_high)
+        if terms.lowest_ticks is not None:
+            low = max(low, trailing.down_ticks(state))
+        if terms.highest_ticks is not None:
+            high = min(high, trailing.up_ticks(state))
+    elif status is BotStatus.AWAITING_TRIGGER:
         if state.trigger_is_above:
             high = _trigger_ticks(state)
         else:
             low = _trigger_ticks(state)
-    elif state.status in _ARMED:
-        for _, ticks, is_below in state.terms.stops:
-            low, high = (max(low, ticks), high) if is_below else (low, min(high, ticks))
-        if state.terms.target_units is not None:
-            target_low, target_high = _target_ticks(state, state.terms.target_units)
-            low, high = max(low, target_low), min(high, target_high)
-        low, high = max(low, trailing.down_ticks(state)), min(high, trailing.up_ticks(state))
     state.watch_low, state.watch_high = low, high
 
 

@@ -42,6 +42,9 @@ class Terms:
         limit = config.trailing_down_limit
         self.lowest_ticks = None if limit is None else ceil(limit / instrument.tick_size)
         """The lowest price to which the range may fall; None if it does not."""
+        wishes = config.target_profit, config.trailing_up_limit, config.trailing_down_limit
+        self.follows_results = any(wish is not None for wish in wishes)
+        """Whether a fill can bring on a stop or a shift without any move of the price."""
         # A spot buy may lose its fee in the coin that is bought.
         fee = max(fees.maker, fees.taker, Decimal(0)) if config.direction is Direction.SPOT else Decimal(0)
         self._kept, self._bought = (1 - fee).as_integer_ratio()

@@ -38,6 +38,9 @@ class OrderKind(StrEnum):
     MARKET = "market"
 
 
+LIMIT, POST_ONLY, MARKET = OrderKind
+
+
 class OrderStatus(StrEnum):
     """The venue's view of an order. The last three are final."""
 
@@ -55,7 +58,7 @@ class OrderStatus(StrEnum):
         return self is not OPEN
 
 
-OPEN = OrderStatus.OPEN
+OPEN, FILLED, CANCELLED, REJECTED = OrderStatus
 
 
 # ---------------------------------------------------------------------- effects: what we ask

@@ -221,8 +221,14 @@ class OrderEntry:
 
     def _send_at_once(self, lane: Lane, entry: Entry) -> bool:
         """Send a request past the empty queues, if it may go now; say whether it went."""
-        now_s = time.monotonic()
-        if not self._open or self._has_waiting() or self._blocked_s(now_s):
+        now_s, trade = time.monotonic(), self.trade
+        if (
+            trade is None
+            or not trade.is_open
+            or self._limits.halted_s(now_s)
+            or self._has_waiting()
+            or not self._open
+        ):
             return False
         request = lane.single_request(entry, now_s)
         if request is None:
@@ -322,7 +328,8 @@ class OrderEntry:
         """Turn an answer of the trade socket into facts."""
         if (header := reply.header) is not None and header.limit:
             self._rest.obey(request.bucket, header.limit, header.remaining, header.reset_ms)
-        self._rest.punish(reply.ret_code, reply.ret_msg, request.bucket)
+        if reply.ret_code != OK:
+            self._rest.punish(reply.ret_code, reply.ret_msg, request.bucket)
         ack = reply.data if isinstance(reply.data, OrderAck) else None
         self._settle(request, reply.ret_code, reply.ret_msg, ack, reply.ret_ext_info)
 

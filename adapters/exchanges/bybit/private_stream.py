@@ -1,6 +1,7 @@
 """The account's own stream: orders and executions as they happen, each to the bot it belongs to.
 
-From the bytes of a message to the bot's `step` there is one typed decode and nothing else: no queue, no task.
+From the bytes of an execution to the bot's `step` there is one typed decode and nothing else: no queue, no task.
+Orders' own reports lead to no new order as a rule, so they let executions and prices pass (see `later`).
 """
 
 import logging
@@ -11,6 +12,7 @@ import msgspec
 from adapters.exchanges.background import Background
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.codec import InstrumentCodec
+from adapters.exchanges.bybit.later import Later
 from adapters.exchanges.bybit.signing import Signer
 from adapters.exchanges.bybit.socket import Connection, GreetingRefused, VenueSocket
 from adapters.exchanges.bybit.wire import (
@@ -28,6 +30,7 @@ from engine.ids import Instant
 log = logging.getLogger(__name__)
 
 _SUBSCRIBE = b'{"op":"subscribe","args":["order","execution"]}'
+_ORDER_TOPIC, _HEAD_BYTES = b'"topic":"order"', 128
 
 
 class PrivateStream(VenueSocket):
@@ -40,6 +43,7 @@ class PrivateStream(VenueSocket):
         clock: VenueClock,
         routes: Routes[InstrumentCodec],
         background: Background,
+        later: Later,
         ping_s: float,
         stale_s: float,
     ) -> None:
@@ -48,6 +52,7 @@ class PrivateStream(VenueSocket):
         self._clock = clock
         self._routes = routes
         self._background = background
+        self._later = later
         self._was_up = False
 
     async def greet(self, connection: Connection) -> None:
@@ -64,8 +69,17 @@ class PrivateStream(VenueSocket):
         self._was_up = True
 
     def received(self, message: bytes) -> None:
-        """Deliver the facts of one message, in their order."""
-        at_ms = local_now_ms()
+        """Deliver the facts of one message, in their order; those about orders in a moment."""
+        if message.find(_ORDER_TOPIC, 0, _HEAD_BYTES) >= 0:
+            self._later.put(self._deliver, message)
+        else:
+            self._deliver(message, local_now_ms())
+
+    def went_down(self) -> None:
+        """Deliver what has arrived before anybody reads what was missed."""
+        self._later.settle()
+
+    def _deliver(self, message: bytes, at_ms: Instant) -> None:
         try:
             push = decode_private(message)
         except msgspec.MsgspecError as error:

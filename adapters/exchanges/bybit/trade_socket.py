@@ -14,9 +14,11 @@ import msgspec
 
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.errors import RESTARTING
+from adapters.exchanges.bybit.later import Later
 from adapters.exchanges.bybit.signing import Signer
 from adapters.exchanges.bybit.socket import Connection, GreetingRefused, VenueSocket
 from adapters.exchanges.bybit.wire import TradeReply, decode_trade_reply
+from engine.ids import Instant
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class TradeSocket(VenueSocket, Generic[R]):
         on_reply: Callable[[R, TradeReply], None],
         on_lost: Callable[[R, str], None],
         on_up: Callable[[], None],
+        later: Later,
         ping_s: float,
         stale_s: float,
         deadline_s: float,
@@ -54,6 +57,7 @@ class TradeSocket(VenueSocket, Generic[R]):
         self._signer = signer
         self._clock = clock
         self._on_reply, self._on_lost, self._on_up = on_reply, on_lost, on_up
+        self._later = later
         self._deadline_s = deadline_s
         self._in_flight: dict[str, InFlight[R]] = {}
         self._header = f'"header":{{"X-BAPI-RECV-WINDOW":"{signer.recv_window_ms}","X-BAPI-TIMESTAMP":"'
@@ -89,7 +93,10 @@ class TradeSocket(VenueSocket, Generic[R]):
         self._on_up()
 
     def received(self, message: bytes) -> None:
-        """Match an answer with its request."""
+        """Match an answer with its request, in a moment."""
+        self._later.put(self._answered, message)
+
+    def _answered(self, message: bytes, at_ms: Instant) -> None:
         try:
             reply = decode_trade_reply(message)
         except msgspec.MsgspecError as error:
@@ -102,7 +109,8 @@ class TradeSocket(VenueSocket, Generic[R]):
             self.drop()
 
     def went_down(self) -> None:
-        """Give up on everything that was on its way."""
+        """Give up on everything that was on its way and has not been answered."""
+        self._later.settle()
         lost = [entry.request for entry in self._in_flight.values() if not entry.overdue]
         self._in_flight.clear()
         for request in lost:

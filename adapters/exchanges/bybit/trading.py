@@ -13,6 +13,7 @@ from adapters.exchanges.bybit import key_checks
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.codec import InstrumentCodec
 from adapters.exchanges.bybit.hosts import BybitHosts
+from adapters.exchanges.bybit.later import Later
 from adapters.exchanges.bybit.order_entry import OrderEntry, Request
 from adapters.exchanges.bybit.private_stream import PrivateStream
 from adapters.exchanges.bybit.queries import AccountQueries
@@ -65,6 +66,7 @@ class BybitTrading:
         self._clock = VenueClock()
         self._limits = shared_limits(hosts.rest, api_key.key)
         self._background = Background("bybit")
+        self._later = Later()
         self._routes: Routes[InstrumentCodec] = Routes()
         self._rest = RestClient(hosts.rest, self._clock, self._limits, self._signer, timeout_s=deadline_s)
         self._queries = AccountQueries(self._rest, self._clock, recv_window_ms)
@@ -91,6 +93,7 @@ class BybitTrading:
             self._clock,
             self._routes,
             self._background,
+            self._later,
             self._ping_s,
             self._stale_s,
         )
@@ -103,6 +106,7 @@ class BybitTrading:
                 on_reply=self._entry.answered,
                 on_lost=self._entry.lost,
                 on_up=self._entry.wake,
+                later=self._later,
                 ping_s=self._ping_s,
                 stale_s=self._stale_s,
                 deadline_s=self._deadline_s,
@@ -157,14 +161,13 @@ class BybitTrading:
         route = self._routes.of(effects[0].link_id)
         if route is None or route.instrument.symbol != instrument.symbol:
             raise ValueError(f"no bot is attached for {effects[0].link_id!r} on {instrument.symbol}")
-        orders: list[PlaceOrder | CancelOrder] = []
-        for effect in effects:
-            if type(effect) is LookUpOrder:
-                self._look_ups.start(route, effect.link_id)
-            else:
-                orders.append(effect)  # type: ignore[arg-type]
+        orders = [effect for effect in effects if type(effect) is not LookUpOrder]
+        if len(orders) != len(effects):
+            for effect in effects:
+                if type(effect) is LookUpOrder:
+                    self._look_ups.start(route, effect.link_id)
         if orders:
-            self._entry.submit(route, orders)
+            self._entry.submit(route, orders)  # type: ignore[arg-type]
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
         """List every open order of ours whose link id starts with `link_prefix`."""
