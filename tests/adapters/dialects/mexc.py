@@ -1,24 +1,20 @@
 """MEXC's dialect: spot under `/api/v3`, which is much like Binance's, and streams that speak protobuf.
 
-Where MEXC does not document what it answers, that is said beside the line. The stream's messages are written with
-the classes that were generated from MEXC's own description and come with ccxt.
+Where MEXC does not document what it answers, that is said beside the line.
 """
 
 import hmac
 import itertools
 from collections.abc import Iterable
-from decimal import Decimal
 from hashlib import sha256
 from typing import Any, ClassVar
 
 import msgspec
 from aiohttp import web
-from ccxt.protobuf.mexc.PushDataV3ApiWrapper_pb2 import PushDataV3ApiWrapper
 
 from adapters.exchanges.paper.candles import next_bar_start
-from adapters.exchanges.paper.catalogue import Listing
 from adapters.exchanges.paper.market import MarketState, TapeEntry
-from adapters.exchanges.paper.model import Account, Execution, Order, Status, TimeInForce
+from adapters.exchanges.paper.model import Account, Order
 from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.requests import CreateOrder
 from adapters.exchanges.paper.rows import rate_text
@@ -27,6 +23,7 @@ from adapters.exchanges.paper.wire_text import size_text
 from adapters.secrets.keys import ApiKey
 from engine.trading.instrument import Market, amount_text
 from engine.trading.orders import Side
+from tests.adapters.dialects import mexc_rows as rows
 from tests.adapters.dialects.base import (
     BAD_SIGNATURE,
     PARAMETER,
@@ -36,7 +33,6 @@ from tests.adapters.dialects.base import (
     No,
     Route,
     Row,
-    Step,
     json_response,
 )
 
@@ -56,9 +52,7 @@ REFUSED: dict[str, tuple[int, str]] = {
 }
 BARS = {"1m": "1", "5m": "5", "15m": "15", "30m": "30", "60m": "60", "4h": "240", "1d": "D"}
 """Its bars in the PaperVenue's words; there are none of three minutes."""
-ORDERS, DEALS = "spot@private.orders.v3.api.pb", "spot@private.deals.v3.api.pb"
 TRADES_KEPT_MS = 30 * 86_400_000
-NEW, FILLED, PARTIALLY_FILLED, CANCELLED, PARTIALLY_CANCELLED = 1, 2, 3, 4, 5
 
 
 class MexcDialect(Dialect):
@@ -82,7 +76,7 @@ class MexcDialect(Dialect):
         yield Route("GET", "/api/v3/klines", self._klines, signed=False)
         yield Route("POST", "/api/v3/order", self._place, operation="order.create")
         yield Route("DELETE", "/api/v3/order", self._cancel, operation="order.cancel")
-        yield Route("GET", "/api/v3/order", lambda ask: self._order_row(self._named(ask)))
+        yield Route("GET", "/api/v3/order", lambda ask: self._row(self._named(ask)))
         yield Route("GET", "/api/v3/openOrders", self._open_orders)
         yield Route("GET", "/api/v3/myTrades", self._trades)
         yield Route("GET", "/api/v3/account", self._account)
@@ -118,7 +112,7 @@ class MexcDialect(Dialect):
     # ------------------------------------------------------------------ public
 
     def _exchange_info(self, ask: Ask) -> Row:
-        return {"timezone": "CST", "symbols": [_symbol(listing) for listing in self.listings(Market.SPOT)]}
+        return {"timezone": "CST", "symbols": [rows.symbol(listing) for listing in self.listings(Market.SPOT)]}
 
     def _state(self, ask: Ask) -> MarketState:
         return self.core.board.of(self.find(Market.SPOT, ask.text("symbol")).instrument)
@@ -186,7 +180,7 @@ class MexcDialect(Dialect):
         listing = self.listing_of(order)
         return {
             "symbol": order.symbol,
-            "orderId": _order_id(order.seq),
+            "orderId": rows.order_id(order.seq),
             "orderListId": -1,
             "price": listing.instrument.price_text(order.ticks),
             "origQty": listing.instrument.quantity_text(order.lots),
@@ -196,38 +190,20 @@ class MexcDialect(Dialect):
         }
 
     def _cancel(self, ask: Ask) -> Row:
-        row = self._order_row(self.cancel(ask.account, self._named(ask)))
+        row = self._row(self.cancel(ask.account, self._named(ask)))
         return {name: row[name] for name in ("symbol", "orderId", "price", "origQty", "type", "side")}
 
     def _named(self, ask: Ask) -> Order:
         listing = self.find(Market.SPOT, ask.text("symbol"))
-        number = ask.text("orderId").removeprefix(_order_id(0)[:-1])
+        number = rows.order_number(ask.text("orderId"))
         return self.order(ask.account, listing, ask.text("origClientOrderId"), number)
+
+    def _row(self, order: Order) -> Row:
+        return rows.order(self.listing_of(order).instrument, order)
 
     def _open_orders(self, ask: Ask) -> list[Row]:
         listing = self.find(Market.SPOT, ask.text("symbol"))
-        return [self._order_row(order) for order in self.open_orders(ask.account, listing)]
-
-    def _order_row(self, order: Order) -> Row:
-        instrument = self.listing_of(order).instrument
-        return {
-            "symbol": order.symbol,
-            "orderId": _order_id(order.seq),
-            "orderListId": "-1",
-            "clientOrderId": order.link_id,
-            "price": instrument.price_text(order.ticks),
-            "origQty": instrument.quantity_text(order.lots),
-            "executedQty": instrument.quantity_text(order.filled_lots),
-            "cummulativeQuoteQty": amount_text(order.filled_tick_lots * instrument.value_per_tick_lot),
-            "status": _STATUS[order.status],
-            "timeInForce": None,
-            "type": _type(order),
-            "side": "BUY" if order.buy else "SELL",
-            "stopPrice": None,
-            "time": order.created_ms,
-            "updateTime": None if order.is_open else order.updated_ms,
-            "isWorking": True,
-        }
+        return [self._row(order) for order in self.open_orders(ask.account, listing)]
 
     def _trades(self, ask: Ask) -> list[Row]:
         """List the newest of the span."""
@@ -235,7 +211,10 @@ class MexcDialect(Dialect):
         now_ms, limit = self.core.now_ms(), ask.number("limit", 500)
         start_ms = ask.number("startTime", now_ms - TRADES_KEPT_MS)
         found = self.executions(ask.account, listing, start_ms, ask.number("endTime", now_ms))
-        return [_trade(listing, each, ask.account.by_id[each.order_id]) for each in found[: -limit - 1 : -1]]
+        return [
+            rows.trade(listing.instrument, each, ask.account.by_id[each.order_id])
+            for each in found[: -limit - 1 : -1]
+        ]
 
     # ------------------------------------------------------------------ the account
 
@@ -282,152 +261,24 @@ class MexcDialect(Dialect):
         line.send({"id": 0, "code": 0, "msg": ",".join(command["params"])})
 
     def on_trade(self, state: MarketState, entry: TapeEntry) -> None:
-        """Print a trade on the stream of aggregated deals, which the exchange gathers for a tenth of a second."""
-        if state.instrument.market is not Market.SPOT:
-            return
-        symbol, trade = state.instrument.symbol, entry.trade
-        channel = f"spot@public.aggre.deals.v3.api.pb@100ms@{symbol}"
-        push = PushDataV3ApiWrapper(channel=channel, symbol=symbol, sendTime=trade.at_ms)
-        push.publicAggreDeals.eventType = "spot@public.aggre.deals.v3.api.pb@100ms"
-        push.publicAggreDeals.deals.add(
-            price=state.instrument.price_text(trade.ticks),
-            quantity=size_text(trade.size),
-            tradeType=1 if trade.buyer_is_taker else 2,
-            time=trade.at_ms,
-        )
-        for line in self.listeners("public", channel):
-            line.send(push.SerializeToString())
+        """Print a trade on the stream of aggregated deals."""
+        instrument = state.instrument
+        if instrument.market is Market.SPOT:
+            for line in self.listeners("public", f"{rows.TRADES}@{instrument.symbol}"):
+                line.send(rows.public_trade(instrument, entry))
 
     def on_changes(self, account: Account, changes: Changes) -> None:
         """Push each step of an order's life, and each of its deals before the step that it led to."""
         for order in changes.orders.values():
             if order.market is not Market.SPOT:
                 continue
+            instrument = self.listing_of(order).instrument
             for step in self.steps(order, changes):
                 if step.fill is not None:
-                    self._push(account, DEALS, self._deal_message(order, step.fill))
-                self._push(account, ORDERS, self._order_message(order, step))
+                    self._push(account, rows.DEALS, rows.deal_message(instrument, order, step.fill))
+                self._push(account, rows.ORDERS, rows.order_message(instrument, order, step))
 
-    def _push(self, account: Account, channel: str, push: PushDataV3ApiWrapper) -> None:
+    def _push(self, account: Account, channel: str, message: bytes) -> None:
         for line in self.listeners("private", channel):
             if line.account is account:
-                line.send(push.SerializeToString())
-
-    def _order_message(self, order: Order, step: Step) -> PushDataV3ApiWrapper:
-        instrument = self.listing_of(order).instrument
-        remaining = 0 if step.is_end else order.lots - step.filled_lots
-        push = PushDataV3ApiWrapper(channel=ORDERS, symbol=order.symbol, sendTime=order.updated_ms)
-        told = push.privateOrders
-        told.id, told.clientId = _order_id(order.seq), order.link_id
-        told.price = instrument.price_text(order.ticks)
-        told.quantity = instrument.quantity_text(order.lots)
-        told.amount = amount_text(instrument.value(order.ticks, order.lots))
-        told.avgPrice = f"{_average(order) * instrument.tick_size:f}"
-        told.orderType = 5 if order.is_market else 2 if order.time_in_force is TimeInForce.POST_ONLY else 1
-        told.tradeType = 1 if order.buy else 2
-        told.isMaker = step.fill is not None and step.fill.is_maker
-        told.remainAmount = amount_text(instrument.value(order.ticks, remaining))
-        told.remainQuantity = instrument.quantity_text(remaining)
-        told.lastDealQuantity = instrument.quantity_text(step.fill.lots if step.fill is not None else 0)
-        told.cumulativeQuantity = instrument.quantity_text(step.filled_lots)
-        told.cumulativeAmount = amount_text(order.filled_tick_lots * instrument.value_per_tick_lot)
-        told.status = _stream_status(order, step)
-        told.createTime = order.created_ms
-        return push
-
-    def _deal_message(self, order: Order, fill: Execution) -> PushDataV3ApiWrapper:
-        instrument = self.listing_of(order).instrument
-        push = PushDataV3ApiWrapper(channel=DEALS, symbol=order.symbol, sendTime=fill.at_ms)
-        told = push.privateDeals
-        told.price = instrument.price_text(fill.ticks)
-        told.quantity = instrument.quantity_text(fill.lots)
-        told.amount = amount_text(instrument.value(fill.ticks, fill.lots))
-        told.tradeType = 1 if fill.buy else 2
-        told.isMaker = fill.is_maker
-        told.tradeId = _trade_id(fill)
-        told.clientOrderId = order.link_id
-        told.orderId = _order_id(order.seq)
-        told.feeAmount = amount_text(fill.fee_units)
-        told.feeCurrency = fill.fee_coin
-        told.time = fill.at_ms
-        return push
-
-
-_STATUS = {
-    Status.NEW: "NEW",
-    Status.PARTIALLY_FILLED: "PARTIALLY_FILLED",
-    Status.FILLED: "FILLED",
-    Status.CANCELLED: "CANCELED",
-    Status.PARTIALLY_FILLED_CANCELLED: "PARTIALLY_CANCELED",
-    Status.REJECTED: "CANCELED",
-}
-
-
-def _order_id(seq: int) -> str:
-    return f"C02__{seq}"
-
-
-def _trade_id(fill: Execution) -> str:
-    return f"{fill.seq}X1"
-
-
-def _type(order: Order) -> str:
-    if order.is_market:
-        return "MARKET"
-    return "LIMIT_MAKER" if order.time_in_force is TimeInForce.POST_ONLY else "LIMIT"
-
-
-def _average(order: Order) -> Decimal:
-    return Decimal(order.filled_tick_lots) / (order.filled_lots or 1)
-
-
-def _stream_status(order: Order, step: Step) -> int:
-    if step.is_end:
-        return PARTIALLY_CANCELLED if step.filled_lots else CANCELLED
-    if step.filled_lots == order.lots:
-        return FILLED
-    return PARTIALLY_FILLED if step.filled_lots else NEW
-
-
-def _symbol(listing: Listing) -> Row:
-    instrument = listing.instrument
-    return {
-        "symbol": instrument.symbol,
-        "status": "1",
-        "baseAsset": instrument.base,
-        "baseAssetPrecision": -int(instrument.lot_size.as_tuple().exponent),
-        "quoteAsset": instrument.quote,
-        "quotePrecision": instrument.tick_decimals,
-        "quoteAssetPrecision": instrument.tick_decimals,
-        "orderTypes": ["LIMIT", "MARKET", "LIMIT_MAKER"],
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "permissions": ["SPOT"],
-        "filters": [],
-        "baseSizePrecision": instrument.quantity_text(instrument.min_lots),
-        "maxQuoteAmount": f"{listing.max_amount:f}",
-        "makerCommission": "0",
-        "takerCommission": "0.0005",
-        "quoteAmountPrecision": f"{instrument.min_notional:f}",
-    }
-
-
-def _trade(listing: Listing, fill: Execution, order: Order) -> Row:
-    instrument = listing.instrument
-    return {
-        "symbol": fill.symbol,
-        "id": _trade_id(fill),
-        "orderId": _order_id(order.seq),
-        "orderListId": -1,
-        "price": instrument.price_text(fill.ticks),
-        "qty": instrument.quantity_text(fill.lots),
-        "quoteQty": amount_text(instrument.value(fill.ticks, fill.lots)),
-        "commission": amount_text(fill.fee_units),
-        "commissionAsset": fill.fee_coin,
-        "time": fill.at_ms,
-        "isBuyer": fill.buy,
-        "isMaker": fill.is_maker,
-        "isBestMatch": True,
-        "isSelfTrade": False,
-        "clientOrderId": order.link_id,
-    }
+                line.send(message)
