@@ -149,9 +149,7 @@ class GridBot:
         self._spawn(self._lease.keep(self._fence))
         self._spawn(self._writer.run())
         self._take(ResyncStarted(), now_ms())
-        self._trading.attach(
-            self._prefix, self.state.instrument, self.on_fact, self._on_gap, lambda: self._may_act
-        )
+        self._trading.attach(self._prefix, self.state.instrument, self.on_fact, self._on_gap, self._may_act)
         if wish is not DesiredState.RUNNING:
             await self.carry_out(wish, version, reason)
         await self._market.watch_trades(self.state.instrument, self._on_trade)
@@ -174,7 +172,6 @@ class GridBot:
         """Give the lease under which the bot acts."""
         return self._lease.lease
 
-    @property
     def _may_act(self) -> bool:
         return not self._fenced and not self._closing and self._lease.is_safe
 
@@ -223,7 +220,7 @@ class GridBot:
         if self._acting:
             return
         if self._write_first:
-            if self._may_act:
+            if self._may_act():
                 self._acting = True
                 self._spawn(self._act_once_written())
             return
@@ -240,7 +237,7 @@ class GridBot:
     async def _act_once_written(self) -> None:
         """Hold the queued orders back until the journal has everything that they follow from."""
         try:
-            while self._write_first and self._may_act:
+            while self._write_first and self._may_act():
                 self._write_first = not await self._writer.flush(FLUSH_LIMIT_S)
         finally:
             self._acting = False

@@ -87,7 +87,7 @@ def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
         return f"waiting before it is tried again ({cell.slot.reject_reason})"
     if state.shift and cell is state.cells[0 if state.shift > 0 else -1]:
         return "the range is moving away from this level"
-    if not in_window(state, cell):
+    if state.config.live_orders is not None and not in_window(state, cell):
         return f"outside the window of {state.config.live_orders} live orders nearest the price"
     if _meets_own_order(state, cell):
         return "our own opposite order still rests at this price"
@@ -201,9 +201,9 @@ def keep_window(state: GridState, now: Instant, out: list[GridEffect], *, everyw
     Only what has a live order is filled, so one fill moves the window by its own width at most, and what it leaves
     behind lies that near. `everywhere` also looks at the rest, where a resync may have found anything.
     """
-    inside = window(state)
-    if len(inside) == len(state.cells) or state.status is not RUNNING:
+    if state.config.live_orders is None or state.status is not RUNNING:
         return
+    inside = window(state)
     reach = len(state.cells) if everywhere else len(inside) + 1
     behind = state.cells[max(0, inside.start - reach) : inside.start]
     for cell in behind + state.cells[inside.stop : inside.stop + reach]:

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from adapters.exchanges.background import Background
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.codec import InstrumentCodec
@@ -47,33 +49,32 @@ _FORGET_SENT_MS = 120_000
 _LOOK_AGAIN_S = 0.25
 
 
-class Entry:
-    """One effect of one bot on its way. `number` keeps the order in which effects were asked for.
+class Entry(msgspec.Struct, eq=False):
+    """One effect of one bot on its way.
 
     It is written once, when it is asked for; stamped and signed each time it is sent.
     """
 
-    __slots__ = ("attempts", "effect", "number", "route", "text")
-
-    def __init__(self, route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> None:
-        self.number = next(_numbers)
-        self.route = route
-        self.effect = effect
-        self.attempts = 0
-        codec = route.codec
-        self.text = codec.place(effect) if type(effect) is PlaceOrder else codec.cancel(effect)  # type: ignore[arg-type]
+    number: int
+    """Keeps the order in which effects were asked for."""
+    route: Route[InstrumentCodec]
+    effect: PlaceOrder | CancelOrder
+    text: str
+    attempts: int = 0
 
 
-class Request:
+def _entry(route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> Entry:
+    text = route.codec.place(effect) if type(effect) is PlaceOrder else route.codec.cancel(effect)  # type: ignore[arg-type]
+    return Entry(next(_numbers), route, effect, text)
+
+
+class Request(msgspec.Struct, eq=False):
     """What goes out in one piece: one entry, or a batch of the same kind."""
 
-    __slots__ = ("bucket", "entries", "lane", "op")
-
-    def __init__(self, op: str, lane: "Lane", entries: list[Entry], bucket: Bucket) -> None:
-        self.op = op
-        self.lane = lane
-        self.entries = entries
-        self.bucket = bucket
+    op: str
+    lane: "Lane"
+    entries: list[Entry]
+    bucket: Bucket
 
     @property
     def is_batch(self) -> bool:
@@ -180,7 +181,7 @@ class OrderEntry:
         market = route.instrument.market
         for effect in effects:
             lane = self._places[market] if type(effect) is PlaceOrder else self._cancels[market]
-            entry = Entry(route, effect)
+            entry = _entry(route, effect)
             if not together and self._send_at_once(lane, entry):
                 continue
             if len(lane.waiting) >= QUEUE_MAX:

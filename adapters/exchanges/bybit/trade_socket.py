@@ -26,15 +26,12 @@ log = logging.getLogger(__name__)
 _FORGET_S = 60.0
 
 
-class InFlight(Generic[R]):
+class InFlight(msgspec.Struct, Generic[R], eq=False):
     """One written request. `overdue` once its owner has been told that the answer is late."""
 
-    __slots__ = ("overdue", "request", "sent_s")
-
-    def __init__(self, request: R, sent_s: float) -> None:
-        self.request = request
-        self.sent_s = sent_s
-        self.overdue = False
+    request: R
+    sent_s: float
+    overdue: bool = False
 
 
 class TradeSocket(VenueSocket, Generic[R]):
