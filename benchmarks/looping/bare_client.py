@@ -19,13 +19,15 @@ from benchmarks.looping.script import Decision, Part, plain
 from benchmarks.looping.streams import standard_input
 
 AUTH_TTL_MS = 60_000
+NEVER_S = 86_400.0
+"""No pings: nothing here reads their answers."""
 
 
 class Line(VenueSocket):
     """One socket: what it says first, and who hears what comes after."""
 
     def __init__(self, url: str, greetings: list[str], received: Callable[[bytes], None]) -> None:
-        super().__init__(url, url)
+        super().__init__(url, url, NEVER_S, NEVER_S)
         self._greetings = greetings
         self._received = received
 
