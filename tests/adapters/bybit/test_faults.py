@@ -49,7 +49,7 @@ async def bot(house: House) -> AsyncIterator[Bot]:
 @asynccontextmanager
 async def connected(house: House, hosts: BybitHosts | None = None, **options: Any) -> AsyncIterator[BybitTrading]:
     """Connect an adapter with short limits."""
-    options = {"recv_window_ms": 1_000, "deadline_s": 0.5} | options
+    options = {"recv_window_ms": 1_000, "deadline_s": 1.0} | options
     trading = BybitTrading(hosts or single_host(house.address), KEY, **options)
     house.trading = trading
     await trading.connect()
