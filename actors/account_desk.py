@@ -152,10 +152,10 @@ class AccountDesk:
             raise UnknownAccount(account) from None
         await self._venues.forget(account)
 
-    async def balances(self, account: AccountId) -> Sequence[Balance]:
-        """Give every balance of an account that is not zero, by asset."""
+    async def balances(self, account: AccountId, market: Market) -> Sequence[Balance]:
+        """Give every balance, that is not zero, of the wallet that pays for a market, by asset."""
         row = await self._venues.account(account)
-        found = await (await self._venues.trading(row)).balances()
+        found = await (await self._venues.trading(row)).balances(market)
         return [found[asset] for asset in sorted(found)]
 
     def _known(self) -> dict[str, ConnectableExchange]:

@@ -5,14 +5,16 @@ Each imports what it needs when it runs, so that `trellis --help` answers at onc
 
 import asyncio
 import os
+import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 if TYPE_CHECKING:
-    from actors.settings import Settings
+    from actors.settings import Settings, SettingsError
     from adapters.secrets.keys import ApiKey
     from engine.ids import AccountId
     from engine.ports import KeyPermissions
@@ -47,8 +49,22 @@ def read_settings() -> "Settings":
     try:
         return load(read_environment())
     except SettingsError as error:
-        lines = "\n".join(f"  {problem}" for problem in error.problems)
-        fail(f"The settings do not hold:\n{lines}\nSee .env.example.", BAD_SETTINGS)
+        _fail_with(error)
+
+
+def read_keys(settings: "Settings") -> "dict[AccountId, ApiKey]":
+    """Read every account's key, or end with why the sealed file does not open."""
+    from actors.settings import SettingsError, api_keys
+
+    try:
+        return api_keys(settings)
+    except SettingsError as error:
+        _fail_with(error)
+
+
+def _fail_with(error: "SettingsError") -> NoReturn:
+    lines = "\n".join(f"  {problem}" for problem in error.problems)
+    fail(f"The settings do not hold:\n{lines}\nSee .env.example.", BAD_SETTINGS)
 
 
 # ---------------------------------------------------------------------- migrate
@@ -68,8 +84,9 @@ def migrate() -> None:
 
 
 async def _migrate(settings: "Settings") -> None:
-    from actors.home import AlreadyRunning, Home
+    from actors.home import AlreadyRunning, Home, UnusableHome
     from engine.errors import VenueError
+    from storage.database import DatabaseRefused
     from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
     from storage.migrate import MigrationRefused
 
@@ -86,7 +103,7 @@ async def _migrate(settings: "Settings") -> None:
             home.release()
     except AlreadyRunning:
         click.echo("Trellis is running, and migrated this database when it started.")
-    except (EmbeddedPostgresError, MigrationRefused, VenueError) as error:
+    except (DatabaseRefused, EmbeddedPostgresError, MigrationRefused, UnusableHome, VenueError) as error:
         fail(str(error))
 
 
@@ -119,7 +136,12 @@ async def _apply(dsn: str) -> None:
     "--folder", type=click.Path(file_okay=False, path_type=Path), help="Default: recordings in the home."
 )
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Default: until Ctrl-C.")
-@click.option("--venue", "address", help="Another V5 venue than Bybit, for example http://127.0.0.1:8123.")
+@click.option(
+    "--venue",
+    "address",
+    callback=lambda _context, _parameter, text: _venue_address(text),
+    help="Another V5 venue than Bybit, for example http://127.0.0.1:8123.",
+)
 def record(
     symbols: tuple[str, ...], market: str, folder: Path | None, seconds: float | None, address: str | None
 ) -> None:
@@ -134,10 +156,20 @@ def record(
         # Every second is on file already.
         click.echo(f"\nStopped. The recordings are in {target}.")
         return
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         fail(str(error))
+    if not any(counts.values()):
+        for path in counts:
+            path.unlink(missing_ok=True)
+        fail(f"{address or 'Bybit'} told of no trade and no book in that time; nothing was recorded.")
     for path, count in counts.items():
         click.echo(f"{count:>10} events  {path}")
+
+
+def _venue_address(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"https?://[^\s/]+/?", text):
+        raise click.BadParameter(f"{text!r} is not like http://127.0.0.1:8123")
+    return text
 
 
 def _instruments(symbols: tuple[str, ...], market: str) -> "list[Instrument]":
@@ -200,14 +232,19 @@ def seal(file: Path | None, account: str) -> None:
 
     FILE is keys.sealed in the home folder unless given. It is replaced as a whole.
     """
-    from actors.home import Home
+    from actors.home import Home, UnusableHome
     from adapters.secrets import sealed
 
     environ = read_environment()
     home = Home.of(environ)
     if file is None:
-        home.create()
+        try:
+            home.create()
+        except UnusableHome as error:
+            fail(str(error))
         file = home.path / "keys.sealed"
+    elif not file.parent.is_dir():
+        fail(f"{file.parent} is not a folder: make it first.", BAD_SETTINGS)
     found = _keys_to_seal(environ, account)
     phrase = environ.get("TRELLIS_SEALED_KEYS_PASSPHRASE") or click.prompt(
         "Passphrase (12 characters or more)", hide_input=True, confirmation_prompt=True
@@ -238,16 +275,10 @@ def _keys_to_seal(environ: dict[str, str], account: str) -> "dict[AccountId, Api
 @keys.command(epilog="Examples:  TRELLIS_BYBIT_ENVIRONMENT=testnet trellis keys check")
 def check() -> None:
     """Ask Bybit what each key may do. A key that can withdraw is refused."""
-    from actors.settings import api_keys
-    from adapters.secrets.sealed import SealBroken
-
     settings = read_settings()
     if settings.bybit_environment == "paper":
         fail("Paper trading needs no key. Set TRELLIS_BYBIT_ENVIRONMENT to demo, testnet or live.", BAD_SETTINGS)
-    try:
-        found = api_keys(settings)
-    except (SealBroken, OSError) as error:
-        fail(str(error), BAD_SETTINGS)
+    found = read_keys(settings)
     fine = [asyncio.run(_check(settings, account, key)) for account, key in found.items()]
     raise SystemExit(0 if all(fine) else FAILED)
 
@@ -255,13 +286,16 @@ def check() -> None:
 async def _check(settings: "Settings", account: "AccountId", key: "ApiKey") -> bool:
     from adapters.exchanges.bybit import hosts
     from adapters.exchanges.bybit.key_checks import permissions
-    from engine.errors import VenueError
+    from engine.errors import Rejected, VenueError
 
     place = {"live": hosts.LIVE, "testnet": hosts.TESTNET, "demo": hosts.DEMO}[settings.bybit_environment.value]
     try:
         rights = await permissions(place.rest, key, 5_000)
+    except Rejected as error:
+        click.secho(f"✗ {account}: {place.rest} refuses this key: {error}", fg="red")
+        return False
     except VenueError as error:
-        click.secho(f"✗ {account}: {error}", fg="red")
+        click.secho(f"? {account}: {place.rest} did not say what this key may do: {error}", fg="yellow")
         return False
     words = _in_words(rights)
     bad = rights.can_withdraw or rights.read_only
@@ -276,4 +310,9 @@ def _in_words(rights: "KeyPermissions") -> str:
         return "is read-only: bots cannot trade with it"
     markets = [name for name, can in (("spot", rights.can_trade_spot), ("linear", rights.can_trade_linear)) if can]
     bound = "bound to an address" if rights.bound_to_ip else "not bound to an address (better bind it)"
-    return f"may trade {' and '.join(markets) or 'nothing'}, cannot withdraw, {bound}"
+    until = f", expires on {_day(rights.expires_at_ms)}" if rights.expires_at_ms else ""
+    return f"may trade {' and '.join(markets) or 'nothing'}, cannot withdraw, {bound}{until}"
+
+
+def _day(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d}"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from actors.home import Home
 from actors.settings import Settings
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 STOP_LIMIT_S = 10.0
+REACH_LIMIT_S = 10.0
 OBJECT_STORE_BYTES = 100 * 2**20
 """Our messages are small; Ray's default would take a third of the machine's memory."""
 TEMP_PATH_BYTES_MAX = 40
@@ -53,6 +54,7 @@ class Cluster:
 
     async def start(self) -> None:
         """Start or join. A local start that fails is tried again: a busy machine misses Ray's own time limit."""
+        await self._check_reachable()
         self._set_environment()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -79,6 +81,19 @@ class Cluster:
     def _token(self) -> str:
         given = self._settings.ray_auth_token
         return given.value if given else self._home.token("ray")
+
+    async def _check_reachable(self) -> None:
+        """Knock before joining: Ray would try a silent address for minutes, and only in its log."""
+        address = self._settings.ray_address
+        if address is None or address == "auto":
+            return
+        host, _, port = address.rpartition(":")
+        try:
+            async with asyncio.timeout(REACH_LIMIT_S):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(self._explain(error)) from error
+        writer.close()
 
     async def _init_aside(self) -> None:
         """Run Ray's start, which blocks for seconds, in a thread that stays until `stop`."""

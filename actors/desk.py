@@ -27,6 +27,7 @@ from actors.views import LIVE_LIMIT_S, BotView, UnknownBot, Views
 from engine.errors import OutcomeUnknown, Refusal, VenueError
 from engine.grid.config import Direction, GridConfig
 from engine.grid.preview import Preview, preview
+from engine.grid.state import BotStatus
 from engine.grid.stopping import StopPreview, stop_preview
 from engine.ids import AccountId, BotId, UserId
 from engine.trading.instrument import AMOUNT_DECIMALS
@@ -76,7 +77,7 @@ class BotDesk:
         market, trading = self._venues.market(row), await self._venues.trading(row)
         instrument = await self.market.instrument(row, config.symbol, config.market)
         ticker, fees, balances = await asyncio.gather(
-            market.ticker(instrument), trading.fee_rates(instrument), trading.balances()
+            market.ticker(instrument), trading.fee_rates(instrument), trading.balances(config.market)
         )
         candles = await self.market.past(row, instrument, 1, HISTORY_MS) if with_history else ()
         free = {asset: Decimal(balance.free_units).scaleb(-AMOUNT_DECIMALS) for asset, balance in balances.items()}
@@ -122,16 +123,17 @@ class BotDesk:
 
     # ------------------------------------------------------------------ commands
 
-    async def start(self, actor: str, bot: BotId, command_id: str) -> BotView:
-        """Want a bot to run. Starting a running bot changes nothing.
+    async def start(self, actor: str, bot: BotId, command_id: str | None = None) -> BotView:
+        """Want a bot to run. Starting a running bot changes nothing, nor does a command that came before.
 
         Raises `BotArchived` or `AccountRemoved` for a bot that is history.
         """
-        return await self._want(actor, bot, DesiredState.RUNNING)
+        return await self._want(actor, bot, DesiredState.RUNNING, command_id)
 
-    async def stop(self, actor: str, bot: BotId, sell: bool, command_id: str) -> BotView:
-        """Want a bot to end: cancel its orders, and sell or keep the position."""
-        return await self._want(actor, bot, DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING)
+    async def stop(self, actor: str, bot: BotId, sell: bool, command_id: str | None = None) -> BotView:
+        """Want a bot to end: cancel its orders, and sell or keep the position. Once under one command id."""
+        desired = DesiredState.STOPPED_SELLING if sell else DesiredState.STOPPED_KEEPING
+        return await self._want(actor, bot, desired, command_id)
 
     async def preview_stop(self, bot: BotId) -> StopPreview | None:
         """Say in numbers what a stop would do now; None for a bot that has not begun."""
@@ -162,7 +164,8 @@ class BotDesk:
     async def emergency_stop(self, actor: str, bot: BotId | None) -> list[StopOutcome]:
         """Cancel every order of a bot, or of all bots, now; positions stay. Works while the database is away.
 
-        Raises `OutcomeUnknown` when nobody answered: an empty list would read as "nothing was running".
+        Raises `UnknownBot`, and `OutcomeUnknown` when nobody can say what runs: an empty list would read as
+        "nothing was running".
         """
         self._emergencies.add(actor, bot)
         try:
@@ -176,11 +179,35 @@ class BotDesk:
         finally:
             if self._recorder is None or self._recorder.done():
                 self._recorder = asyncio.create_task(self._emergencies.record_all(self._bots))
-        return decode(answer, list[StopOutcome])
+        outcomes = decode(answer, list[StopOutcome])
+        return outcomes + await self._without_process(bot, {each.bot for each in outcomes})
 
-    async def _want(self, actor: str, bot: BotId, desired: DesiredState) -> BotView:
+    async def _without_process(self, bot: BotId | None, reached: set[BotId]) -> list[StopOutcome]:
+        """Tell of bots that the stop was meant for and that no process runs: ended, or waiting for a new one."""
+        if bot in reached:
+            return []
+        try:
+            async with asyncio.timeout(LIVE_LIMIT_S):
+                rows = await self._bots.needing_a_process()
+                if bot is not None and all(row.id != bot for row in rows) and await self._bots.get(bot) is None:
+                    raise UnknownBot(bot)
+        except (VenueError, TimeoutError) as error:
+            if reached:
+                return []
+            raise OutcomeUnknown(
+                "no process answers for it, and the database, which would know why, is away; "
+                "the stop is kept and carried out when it is back"
+            ) from error
+        # A bot whose row says that it has stopped may be listed for a moment, until this wish is carried out too.
+        waiting = [row.id for row in rows if row.status != BotStatus.STOPPED and row.id not in reached]
+        if bot is not None and bot not in waiting:
+            return [StopOutcome(bot, True, 0, "it was not running")]
+        words = "no process runs it now; the next one stops it at once"
+        return [StopOutcome(each, False, -1, words) for each in waiting if bot is None or each == bot]
+
+    async def _want(self, actor: str, bot: BotId, desired: DesiredState, command_id: str | None) -> BotView:
         with _known(bot):
-            await self._bots.set_desired(bot, desired, actor)
+            await self._bots.set_desired(bot, desired, actor, command_id=command_id)
         await self._poke(bot)
         return await self.view(bot)
 

@@ -18,7 +18,7 @@ _LINE = re.compile(
 
 
 class DotenvError(ValueError):
-    """A line of the file is not `NAME=value`. The message names the line, not its content: that may be secret."""
+    """The file is not lines of `NAME=value`. The message names the line, not its content: that may be secret."""
 
 
 def merged_environment(environ: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -27,6 +27,11 @@ def merged_environment(environ: Mapping[str, str], file: Path) -> dict[str, str]
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return dict(environ)
+    except OSError as error:
+        raise DotenvError(f"{file.name} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        # `from None`: the cause holds the whole content.
+        raise DotenvError(f"{file.name} is not UTF-8 text") from None
     return read_dotenv(text, file.name) | dict(environ)
 
 

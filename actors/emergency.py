@@ -59,9 +59,10 @@ class EmergencyList:
 
     async def record_all(self, bots: Bots) -> None:
         """Write every kept wish into the bots' rows, waiting for the database as long as it takes."""
-        while True:
+        # Again until none is left: one that comes while the others are written finds this already under way.
+        while self.read():
             try:
-                return await self.record(bots)
+                await self.record(bots)
             except VenueError as error:
                 log.warning("emergency.waits_for_database error=%s", error)
                 await asyncio.sleep(RETRY_PAUSE_S)

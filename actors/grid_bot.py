@@ -1,7 +1,7 @@
 """One live grid bot: facts of the venue in, orders out, journal beside.
 
-The hot path is `on_fact`: one call of the pure machine and one `submit`, in the process and on the loop on which
-the fill arrived. No database, no Ray and no JSON lie between a fill and the next order. A bot acts only while its
+The hot path is `on_fact`: one call of the pure machine and one `submit`, in the very callback in which the fill
+arrived. No task, no database, no Ray and no JSON lie between a fill and the next order. A bot acts only while its
 lease surely holds; when it cannot renew, it places nothing more, because another process may be running it.
 
 What a caller may rely on: after `open` returns, the state agrees with the venue (every execution applied, every
@@ -19,6 +19,7 @@ import msgspec
 
 from actors.clock import now_ms
 from actors.journal_writer import JournalWriter
+from actors.scribe import Scribe
 from engine.errors import OutcomeUnknown, Retryable, VenueError
 from engine.grid.explain import LevelView, explain
 from engine.grid.machine import step
@@ -43,7 +44,7 @@ from engine.ports import MarketDataPort, TradingPort
 from engine.trading.market import PublicTrade
 from engine.trading.orders import CancelOrder, Execution, FundingCharged, LookUpOrder, OrderFact, PlaceOrder
 from storage.bots import DesiredState
-from storage.journal import Journal, Recovery
+from storage.journal import Recovery
 from storage.leases import Lease, LeaseKeeper
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class GridBot:
         recovery: Recovery,
         trading: TradingPort,
         market: MarketDataPort,
-        journal: Journal,
+        scribe: Scribe,
         lease: LeaseKeeper,
         on_fenced: Callable[[BotId], Awaitable[None]],
     ) -> None:
@@ -119,7 +120,7 @@ class GridBot:
         self._market = market
         self._lease = lease
         self._on_fenced = on_fenced
-        self._writer = JournalWriter(journal, lease, state, recovery, self._fence)
+        self._writer = JournalWriter(scribe, lease, state, recovery, self._fence)
         self._prefix = link_prefix(state.bot)
         self._orders: deque[PlaceOrder | CancelOrder | LookUpOrder] = deque()
         self._acting = False
@@ -148,9 +149,7 @@ class GridBot:
         self._spawn(self._lease.keep(self._fence))
         self._spawn(self._writer.run())
         self._take(ResyncStarted(), now_ms())
-        self._trading.attach(
-            self._prefix, self.state.instrument, self.on_fact, self._on_gap, lambda: self._may_act
-        )
+        self._trading.attach(self._prefix, self.state.instrument, self.on_fact, self._on_gap, self._may_act)
         if wish is not DesiredState.RUNNING:
             await self.carry_out(wish, version, reason)
         await self._market.watch_trades(self.state.instrument, self._on_trade)
@@ -173,7 +172,6 @@ class GridBot:
         """Give the lease under which the bot acts."""
         return self._lease.lease
 
-    @property
     def _may_act(self) -> bool:
         return not self._fenced and not self._closing and self._lease.is_safe
 
@@ -184,13 +182,13 @@ class GridBot:
 
     # ------------------------------------------------------------------ the hot path
 
-    async def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
+    def on_fact(self, fact: OrderFact, at_ms: Instant) -> None:
         """Take a fact of the venue and send the orders that follow from it."""
         if isinstance(fact, _BOOKED_ONCE) and not self._is_new(fact.exec_id):
             return
         self._take(fact, at_ms)
         if self._orders:
-            await self._act()
+            self._act()
 
     def _take(self, message: GridMessage, now: Instant) -> None:
         """Step the machine; queue its orders and its journal entry."""
@@ -217,23 +215,35 @@ class GridBot:
             elif isinstance(effect, Resync):
                 self._spawn(self._resync(effect.reason))
 
-    async def _act(self) -> None:
+    def _act(self) -> None:
         """Submit what is queued, in order. A second caller leaves its orders to the first."""
         if self._acting:
             return
+        if self._write_first:
+            if self._may_act():
+                self._acting = True
+                self._spawn(self._act_once_written())
+            return
         self._acting = True
         try:
-            while self._orders and self._may_act:
-                if self._write_first:
-                    self._write_first = not await self._writer.flush(FLUSH_LIMIT_S)
-                    continue
+            # Whether the lease still holds is asked once more for each placement, when it leaves.
+            while self._orders and not (self._fenced or self._closing):
                 orders = tuple(self._orders)
                 self._orders.clear()
-                await self._trading.submit(self.state.instrument, orders)
+                self._trading.submit(self.state.instrument, orders)
         finally:
             self._acting = False
 
-    async def _on_trade(self, trade: PublicTrade) -> None:
+    async def _act_once_written(self) -> None:
+        """Hold the queued orders back until the journal has everything that they follow from."""
+        try:
+            while self._write_first and self._may_act():
+                self._write_first = not await self._writer.flush(FLUSH_LIMIT_S)
+        finally:
+            self._acting = False
+        self._act()
+
+    def _on_trade(self, trade: PublicTrade) -> None:
         """Pass a public price on if it concerns the bot: two comparisons for all the others."""
         state = self.state
         if state.watch_low < trade.ticks < state.watch_high:
@@ -244,11 +254,12 @@ class GridBot:
         if trade.ticks == ticks and now - sent_ms < PRICE_REPEAT_MS:
             return
         self._price_sent = (trade.ticks, now)
-        await self._tell(PriceMoved(trade.ticks), now)
+        self._tell(PriceMoved(trade.ticks), now)
 
-    async def _tell(self, message: GridMessage, now: Instant) -> None:
+    def _tell(self, message: GridMessage, now: Instant) -> None:
         self._take(message, now)
-        await self._act()
+        if self._orders:
+            self._act()
 
     def _is_new(self, exec_id: ExecutionId) -> bool:
         if exec_id in self._seen:
@@ -266,12 +277,12 @@ class GridBot:
             return
         match wish:
             case DesiredState.RUNNING:
-                await self._tell(Start(await self._price(), version), now_ms())
+                self._tell(Start(await self._price(), version), now_ms())
             case DesiredState.PAUSED:
-                await self._tell(Pause(reason, version), now_ms())
+                self._tell(Pause(reason, version), now_ms())
             case _:
                 sell = wish is DesiredState.STOPPED_SELLING
-                await self._tell(Stop(sell, reason, version), now_ms())
+                self._tell(Stop(sell, reason, version), now_ms())
 
     async def emergency_stop(self, within_s: float = 10.0) -> int:
         """Cancel every order of the bot now, whatever else is broken; give the number that is left.
@@ -281,7 +292,7 @@ class GridBot:
         """
         self._take(Stop(False, "emergency stop"), now_ms())
         self._orders = deque(order for order in self._orders if not isinstance(order, PlaceOrder))
-        await self._act()
+        self._act()
         left = -1
         deadline_ms = now_ms() + within_s * 1_000
         while left and now_ms() < deadline_ms:
@@ -292,7 +303,7 @@ class GridBot:
     async def _cancel_listed(self) -> int:
         try:
             listed = await self._trading.open_orders(self.state.instrument, self._prefix)
-            await self._trading.submit(self.state.instrument, [CancelOrder(each.link_id) for each in listed])
+            self._trading.submit(self.state.instrument, [CancelOrder(each.link_id) for each in listed])
         except VenueError as error:
             log.warning("bot.emergency_retry bot=%s error=%s", self.state.bot, error)
             return -1
@@ -305,7 +316,7 @@ class GridBot:
         if self._fenced:
             return
         if self.state.wake_ms and self.state.wake_ms <= now:
-            await self._tell(Woke(), now)
+            self._tell(Woke(), now)
         if now >= self._next_resync_ms and self.state.status not in ORDERLESS:
             self._spawn(self._resync(""))
         if now >= self._next_sample_ms and self._last_ticks and self.state.sizing is not None:
@@ -354,7 +365,7 @@ class GridBot:
             if self._is_new(execution.exec_id):
                 self._take(execution, now_ms())
         price = await self._price()
-        await self._tell(Resynced(tuple(listed), price, asked_ms), now_ms())
+        self._tell(Resynced(tuple(listed), price, asked_ms), now_ms())
 
     async def _price(self) -> int:
         return (await self._market.ticker(self.state.instrument)).last

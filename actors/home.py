@@ -8,7 +8,8 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,10 @@ DEFAULT_HOME = "~/.local/state/trellis"
 
 class AlreadyRunning(Exception):
     """Another program runs on this folder; the message says which."""
+
+
+class UnusableHome(Exception):
+    """The folder, or a file in it, cannot serve; the message says why and what to do."""
 
 
 class RunningProgram(msgspec.Struct, frozen=True):
@@ -47,42 +52,43 @@ class Home:
 
     def create(self) -> None:
         """Make the folder, closed to everybody else's listing and reading."""
-        # Walking through stays possible when we are root: PostgreSQL then runs under an account of its own.
-        self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        with self._used():
+            # Walking through stays possible when we are root: PostgreSQL then runs under an account of its own.
+            self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
 
     def token(self, name: str) -> str:
         """Read the random word `name`.token that guards one door, drawing it at the first call."""
         self.create()
         path = self.path / f"{name}.token"
         draft = path.with_suffix(f".{secrets.token_hex(4)}")
-        try:
-            return _read_private(path)
-        except FileNotFoundError:
+        if known := self.known_token(name):
+            return known
+        with self._used():
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-        # A link, not a rename: when two programs draw at once, both must end with the same word.
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-        return _read_private(path)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+            # A link, not a rename: when two programs draw at once, both must end with the same word.
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+            return _read_private(path)
 
     def known_token(self, name: str) -> str | None:
         """Read a token that a running program has drawn; None if there is none."""
-        try:
+        with self._used(), suppress(FileNotFoundError):
             return _read_private(self.path / f"{name}.token")
-        except FileNotFoundError:
-            return None
+        return None
 
     # ------------------------------------------------------------------ who runs here
 
     def claim(self) -> None:
         """Become the one program that runs here, until `release` or the end of the process."""
         self.create()
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        with self._used():
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         # Someone who asks `running` holds the lock for a moment; whoever runs holds it for good.
         for pause_s in (0.05, 0.2, None):
             try:
@@ -109,9 +115,10 @@ class Home:
 
     def running(self) -> RunningProgram | None:
         """Give the program that runs here now, or None."""
-        try:
+        descriptor = None
+        with self._used(), suppress(FileNotFoundError):
             descriptor = os.open(self._lock, os.O_RDWR)
-        except FileNotFoundError:
+        if descriptor is None:
             return None
         with os.fdopen(descriptor, "rb") as file:
             try:
@@ -120,6 +127,16 @@ class Home:
             except OSError:
                 return _decoded(file.read())
             return None
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnusableHome(
+                f"Trellis cannot keep its state in {self.path}: {error.strerror or error}. "
+                "TRELLIS_HOME names another folder"
+            ) from error
 
     def _write_lock(self, program: RunningProgram) -> None:
         assert self._lock_fd is not None
@@ -149,5 +166,5 @@ def _read_private(path: Path) -> str:
     with os.fdopen(descriptor) as file:
         status = os.fstat(descriptor)
         if status.st_mode & 0o077 or status.st_uid != os.geteuid():
-            raise PermissionError(f"{path} must belong to you alone: chmod 600 it, or remove it for a new one")
+            raise UnusableHome(f"{path} must belong to you alone: chmod 600 it, or remove it for a new one")
         return file.read().strip()

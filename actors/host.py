@@ -17,6 +17,7 @@ from actors.clock import now_ms
 from actors.emergency import EmergencyList
 from actors.grid_bot import GridBot, restore
 from actors.messages import HostReport, encode
+from actors.scribe import Scribe
 from engine.errors import VenueError
 from engine.grid.config import GridConfig
 from engine.grid.state import BotStatus, new_state
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.2
 LEASE_PAUSE_S = 0.5
-POOL_SIZE = 4
+POOL_SIZE = 2
+SCRIBE_POOL_SIZE = 2
 RELEASE_LIMIT_S = 2.0
 
 _ENDED_BY_ITSELF = {
@@ -53,6 +55,7 @@ class BotHost:
         # Unique to this life of this process: an earlier life's lease is never mistaken for ours.
         self._holder = f"{name}:{secrets.token_hex(8)}"
         self._database = Database(self._plan.dsn, pool_size=POOL_SIZE, name=f"trellis {name}")
+        self._scribe = Scribe(self._plan.dsn, SCRIBE_POOL_SIZE, f"trellis {name} scribe")
         self._bots: dict[BotId, GridBot] = {}
         """Also those whose lease is over: they place nothing, but an emergency stop still reaches their orders."""
         self._stopped_at: dict[BotId, int] = {}
@@ -126,6 +129,7 @@ class BotHost:
                 await connecting.result().close()
         for market in self._markets.values():
             await market.close()
+        await self._scribe.close()
         await self._database.close()
 
     # ------------------------------------------------------------------ opening a bot
@@ -135,6 +139,7 @@ class BotHost:
             wiring.set_up_logging(self._plan.home, self._plan.log_level)
             self._ticker = asyncio.create_task(self._tick())
             await self._database.open()
+            await self._scribe.open()
 
     async def _open_until_done(self, bot: BotId) -> None:
         """Open a bot, waiting for its lease, the database and the venue as long as it takes."""
@@ -171,13 +176,12 @@ class BotHost:
         if lease is None:
             self._waits[bot] = "waits for the lease of its last process to run out"
             return
-        journal = Journal(self._database)
-        recovery = await journal.load(bot)
+        recovery = await Journal(self._database).load(bot)
         state = restore(recovery, new_state(bot, config, instrument, fees))
         if config.market is Market.LINEAR and state.status is BotStatus.NEW:
             await trading.prepare(instrument, config.leverage)
         await self._forget(bot)
-        live = GridBot(state, recovery, trading, market, journal, lease, self._on_fenced)
+        live = GridBot(state, recovery, trading, market, self._scribe, lease, self._on_fenced)
         self._bots[bot] = live
         try:
             await live.open(*self._wish(row))

@@ -1,18 +1,24 @@
 """Group commit beside the order path: what a bot did is queued in memory and written in batches.
 
-The path from a fill to the next order never waits for the database. What a crash takes from the queue is not
-lost: the venue knows every order and execution, and the next life of the bot reads them there.
+The path from a fill to the next order never waits for the database, and its loop only collects what is to be
+written: messages and effects never change, so the scribe's thread words, encodes and commits them (`_write`). What
+a crash takes from the queue is not lost: the venue knows every order and execution, and the next life of the bot
+reads them there.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
 
 from actors.projection import Projection, Rows, metric_row
+from actors.scribe import Scribe, breathe
 from engine.errors import OutcomeUnknown, Retryable
 from engine.grid.messages import GridEffect, GridMessage, encode_message
-from engine.grid.state import GridState, encode_state, state_hash
+from engine.grid.state import GridState, encode_state
 from engine.ids import Instant
 from storage.journal import Journal, JournalBatch, JournalGap, JournalRow, Recovery, SnapshotRow
 from storage.leases import LeaseKeeper, StaleEpoch
@@ -22,10 +28,13 @@ from storage.rows import AlreadyExistsDifferently
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.05
-"""How long a commit waits for company: each costs the order path a millisecond of processor time, however small
-it is. A fill's row is on the dashboard well within 300 ms all the same."""
+"""How long a commit waits for company: each costs a millisecond of processor time, however small it is. A fill's
+row is on the dashboard well within 300 ms all the same."""
 
 BATCH_MAX = 2_000
+PIECE = 8
+"""Entries that are worded at a time, in less time than a step of the machine takes."""
+
 SNAPSHOT_EVERY = 1_000
 """Entries between snapshots: a restart replays fewer messages than this, in milliseconds."""
 
@@ -33,18 +42,28 @@ QUEUE_MAX = 50_000
 """Far more than a bot does in the life of a lease; beyond it the database is not coming back in time."""
 
 
+class Group(msgspec.Struct, frozen=True):
+    """What has been collected for one commit."""
+
+    entries: Sequence[tuple[int, Instant, GridMessage, list[GridEffect]]]
+    metrics: Sequence[MetricRow]
+    snapshot: tuple[int, bytes] | None
+    """The number of the last entry, and the state after it."""
+
+
 class JournalWriter:
     """Writes one bot's journal under its lease. `on_lost` is called once when the lease turns out to be over."""
 
     def __init__(
         self,
-        journal: Journal,
+        scribe: Scribe,
         lease: LeaseKeeper,
         state: GridState,
         recovery: Recovery,
         on_lost: Callable[[], Awaitable[None]],
     ) -> None:
-        self._journal = journal
+        self._scribe = scribe
+        self._journal = Journal(scribe.database)
         self._lease = lease
         self._state = state
         self._seq = recovery.last_seq
@@ -93,11 +112,11 @@ class JournalWriter:
             await self._more.wait()
             await asyncio.sleep(GATHER_S)
             self._more.clear()
-            batch = self._gather()
-            if not await self._commit(batch):
+            group = self._collect()
+            if not await self._scribe.do(self._write(group)):
                 return
-            if batch.entries:
-                self._written_seq = batch.entries[-1].seq
+            if group.entries:
+                self._written_seq = group.entries[-1][0]
             if self._queue or self._metrics:
                 self._more.set()
             else:
@@ -116,33 +135,46 @@ class JournalWriter:
         self._drained.clear()
         self._more.set()
 
-    def _gather(self) -> JournalBatch:
-        rows = Rows()
-        entries: list[JournalRow] = []
-        while self._queue and len(entries) < BATCH_MAX:
-            seq, at_ms, message, effects = self._queue.popleft()
-            entries.append(JournalRow(seq, at_ms, encode_message(message)))
-            self._projection.add(rows, seq, at_ms, message, effects)
+    def _collect(self) -> Group:
+        entries = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
         metrics, self._metrics = self._metrics, []
-        return JournalBatch(
-            entries=entries,
-            orders=list(rows.orders.values()),
-            executions=rows.executions,
-            round_trips=rows.round_trips,
-            funding=rows.funding,
-            actions=rows.actions,
-            metrics=metrics,
-            snapshot=self._snapshot(),
-        )
+        return Group(entries, metrics, self._snapshot())
 
-    def _snapshot(self) -> SnapshotRow | None:
+    def _snapshot(self) -> tuple[int, bytes] | None:
         # The state is the one after the last entry only while nothing is queued; no await lies between.
         due = self._seq - self._snapshot_seq >= SNAPSHOT_EVERY or self._snapshot_seq == 0
         if self._queue or not due or self._seq == 0:
             return None
         self._snapshot_seq = self._seq
-        state = encode_state(self._state)
-        return SnapshotRow(self._seq, self._lease.lease.epoch, state, bytes.fromhex(state_hash(self._state)))
+        return self._seq, encode_state(self._state)
+
+    # ------------------------------------------------------------------ on the scribe's thread
+
+    async def _write(self, group: Group) -> bool:
+        """Word and commit a group; tell whether the lease still held."""
+        rows = Rows()
+        entries: list[JournalRow] = []
+        for number, (seq, at_ms, message, effects) in enumerate(group.entries, 1):
+            entries.append(JournalRow(seq, at_ms, encode_message(message)))
+            self._projection.add(rows, seq, at_ms, message, effects)
+            if number % PIECE == 0:
+                breathe()
+        snapshot = None
+        if group.snapshot is not None:
+            seq, state = group.snapshot
+            snapshot = SnapshotRow(seq, self._lease.lease.epoch, state, hashlib.sha256(state).digest())
+        return await self._commit(
+            JournalBatch(
+                entries=entries,
+                orders=list(rows.orders.values()),
+                executions=rows.executions,
+                round_trips=rows.round_trips,
+                funding=rows.funding,
+                actions=rows.actions,
+                metrics=group.metrics,
+                snapshot=snapshot,
+            )
+        )
 
     async def _commit(self, batch: JournalBatch) -> bool:
         """Write a batch, again and again through outages; tell whether the lease still held."""

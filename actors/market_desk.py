@@ -150,7 +150,7 @@ class MarketDesk:
             self._venues.market(row).ticker(instrument),
             self.past(row, instrument, 60, MONTH_MS),
             trading.fee_rates(instrument),
-            trading.balances(),
+            trading.balances(instrument.market),
         )
         week = [each for each in candles if each.start_ms >= ticker.at_ms - WEEK_MS]
         free = balances.get(instrument.quote)

@@ -160,11 +160,15 @@ def load(environ: Mapping[str, str]) -> Settings:
 def api_keys(settings: Settings) -> dict[AccountId, ApiKey]:
     """Give every account's key: of the sealed file, and of the environment, which wins.
 
-    Raises `adapters.secrets.sealed.SealBroken` when the file does not open.
+    Raises `SettingsError` when the file does not open.
     """
-    keys: dict[AccountId, ApiKey] = {}
-    if settings.sealed_keys is not None:
-        keys |= sealed.open(settings.sealed_keys, _passphrase(settings))
+    if settings.sealed_keys is None:
+        return settings.environment_keys
+    try:
+        keys = sealed.open(settings.sealed_keys, _passphrase(settings))
+    except (sealed.SealBroken, OSError) as error:
+        allowed = "a file written by `trellis keys seal`, with its passphrase"
+        raise SettingsError([SettingProblem("TRELLIS_SEALED_KEYS", str(error), allowed)]) from error
     return keys | settings.environment_keys
 
 
@@ -260,8 +264,13 @@ def _file(text: str) -> Path:
 
 
 def _database_url(text: str) -> Secret:
-    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+    parts = urlsplit(text)
+    if parts.scheme not in ("postgresql", "postgres"):
         raise ValueError("is not the address of a PostgreSQL database")
+    hosts = parts.netloc.rpartition("@")[2]
+    # A password with a slash ends the host too early, and leaves a "port" behind.
+    if not re.fullmatch(r"([^:,]*|\[[^\]]*\])(:\d+)?(,([^:,]*|\[[^\]]*\])(:\d+)?)*", hosts):
+        raise ValueError("has a port that is not a number; write / : @ in a password as %2F %3A %40")
     return Secret(text)
 
 

@@ -243,6 +243,14 @@ async def start_engine(settings: Settings, dsn: str) -> Engine:
     """Start everything above PostgreSQL (migrated, at `dsn`) and Ray (initialised)."""
     database = Database(dsn, pool_size=8, name="trellis desk")
     await database.open()
+    try:
+        return await _start_on(database, settings, dsn)
+    except BaseException:
+        await database.close()
+        raise
+
+
+async def _start_on(database: Database, settings: Settings, dsn: str) -> Engine:
     await seed(database)
     await _add_real_accounts(database, settings)
     venue, feed_name, port = await _start_venue(settings)
@@ -295,8 +303,13 @@ async def _start_venue(settings: Settings) -> tuple[Any, str, int]:
     )
     make = detached_actor(PaperVenueActor, VENUE_NAME, restarts=FOR_EVER, concurrency=100)
     actor = make.remote(msgspec.msgpack.encode(plan, enc_hook=str))
-    await actor.address.remote()
-    feed_name, port = await actor.describe.remote()
+    try:
+        feed_name, port = await actor.describe.remote()
+    except ray.exceptions.RayTaskError as error:
+        # Detached, it would outlive us on a cluster and fail again.
+        ray.kill(actor)
+        log.exception("engine.no_venue")
+        raise Rejected(RejectReason.OTHER, f"the paper venue does not start: {error.cause}") from error
     return actor, feed_name, port
 
 

@@ -52,7 +52,7 @@ class ApiServer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, listening: socket.socket) -> None:
-        """Serve on a socket that `listen_on` has bound."""
+        """Serve on a socket that `api.listening` has bound."""
         await self._runner.setup()
         await web.SockSite(self._runner, listening).start()
         self._tasks = [
@@ -68,14 +68,6 @@ class ApiServer:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-
-
-def listen_on(host: str, port: int) -> tuple[socket.socket, str]:
-    """Bind the API's port before anything slow begins, and give its address. OSError when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family)
-    name = f"[{host}]" if family is socket.AF_INET6 else host
-    return listening, f"http://{name}:{listening.getsockname()[1]}"
 
 
 def make_app(services: Services) -> web.Application:

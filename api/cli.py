@@ -4,13 +4,17 @@ import os
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
-from actors.cli import FAILED, PROGRAM_EPILOG, fail, read_environment, read_settings
+from actors.cli import FAILED, PROGRAM_EPILOG, fail, read_environment, read_keys, read_settings
 
 if TYPE_CHECKING:
     from api.console.client import Client
+
+PIPED_WIDTH = 200
+"""Columns of a table that goes into a pipe or a file: nobody's terminal cuts it there."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON, for scripts.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -35,14 +39,18 @@ def up() -> None:
     Database, Ray, paper venue, bots and API, in this order.
     """
     settings = read_settings()
+    if settings.bybit_environment != "paper":
+        read_keys(settings)  # A sealed file that does not open should be known before anything slow.
     import asyncio
 
     from rich.console import Console
 
     from actors.cluster import ClusterError
-    from actors.home import AlreadyRunning
+    from actors.home import AlreadyRunning, UnusableHome
+    from api.listening import CannotListen
     from api.up import run
     from engine.errors import VenueError
+    from storage.database import DatabaseRefused
     from storage.embedded import EmbeddedPostgresError
     from storage.migrate import MigrationRefused
 
@@ -50,10 +58,10 @@ def up() -> None:
     try:
         if asyncio.run(run(settings, console)):
             os._exit(0)
-    except (AlreadyRunning, ClusterError, EmbeddedPostgresError, MigrationRefused, VenueError) as error:
+    except (AlreadyRunning, CannotListen, ClusterError, DatabaseRefused, EmbeddedPostgresError) as error:
         fail(str(error))
-    except OSError as error:
-        fail(f"Cannot start: {error}. If the port is taken, choose another with TRELLIS_API_PORT.")
+    except (MigrationRefused, OSError, UnusableHome, VenueError) as error:
+        fail(f"Cannot start: {error}")
 
 
 # ---------------------------------------------------------------------- status
@@ -98,7 +106,7 @@ def list_bots(as_json: bool) -> None:
     from api.console import show
 
     client = _client()
-    _print(client.get("/api/v1/bots"), as_json, show.bot_list)
+    _print(client.get("/api/v1/bots"), as_json, show.BotList)
 
 
 @bots.command("show", epilog="Examples:  trellis bots show k3xq7mzp;  trellis bots show k3xq7mzp --json")
@@ -232,7 +240,7 @@ def start(bot: str, as_json: bool) -> None:
     """Start a bot, or start it again after a stop or a pause."""
     from api.console import show
 
-    _print(_client().post(f"/api/v1/bots/{bot}/start"), as_json, show.commanded)
+    _print(_client().post(f"{_path_of(bot)}/start"), as_json, show.commanded)
 
 
 @bots.command(epilog="Examples:  trellis bots stop k3xq7mzp;  trellis bots stop k3xq7mzp --sell --yes")
@@ -246,9 +254,9 @@ def stop(bot: str, keep: bool, yes: bool, as_json: bool) -> None:
 
     client = _client()
     if not keep and not yes:
-        click.echo(show.what_selling_does(client.get(f"/api/v1/bots/{bot}")))
+        click.echo(show.what_selling_does(client.get(_path_of(bot))))
         _confirm("Sell now?")
-    _print(client.post(f"/api/v1/bots/{bot}/stop", {"sell": not keep}), as_json, show.commanded)
+    _print(client.post(f"{_path_of(bot)}/stop", {"sell": not keep}), as_json, show.commanded)
 
 
 @bots.command(
@@ -264,8 +272,8 @@ def emergency_stop(bot: str | None, every: bool, as_json: bool) -> None:
 
     if (bot is None) is not every:
         raise click.UsageError("say which bot, or --all")
-    path = "/api/v1/emergency-stop" if every else f"/api/v1/bots/{bot}/emergency-stop"
-    answer = _client().post(path)
+    path = "/api/v1" if bot is None else _path_of(bot)
+    answer = _client().post(f"{path}/emergency-stop")
     _print(answer, as_json, show.stopped)
     raise SystemExit(0 if answer["all_stopped"] else FAILED)
 
@@ -274,22 +282,30 @@ def emergency_stop(bot: str | None, every: bool, as_json: bool) -> None:
 
 
 def _client() -> "Client":
-    from actors.home import Home
+    from actors.home import Home, UnusableHome
     from api.console.client import Client
 
     environ = read_environment()
     home = Home.of(environ)
-    running = home.running()
+    try:
+        running = home.running()
+        token = environ.get("TRELLIS_API_TOKEN") or home.known_token("api") or ""
+    except UnusableHome as error:
+        fail(str(error))
     if running is None:
         fail("Trellis is not running: start it with `make run` (or `trellis up`).", 3)
     if not running.address:
         fail(f"Trellis is starting (process {running.pid}): try again in a moment.", 3)
-    token = environ.get("TRELLIS_API_TOKEN") or home.known_token("api") or ""
     return Client(running.address, token)
 
 
+def _path_of(bot: str) -> str:
+    # Whatever was typed: what is no bot's id must not become another address of the API.
+    return f"/api/v1/bots/{quote(bot, safe='')}"
+
+
 def _page_of(client: "Client", bot: str) -> dict[str, Any]:
-    path = f"/api/v1/bots/{bot}"
+    path = _path_of(bot)
     return {
         "bot": client.get(path),
         "levels": client.get(f"{path}/levels")["items"],
@@ -326,4 +342,7 @@ def _print(answer: Any, as_json: bool, show: Any) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False).print(show(answer))
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    console.print(show(answer))

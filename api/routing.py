@@ -235,7 +235,10 @@ def _read_command_id(request: web.Request, is_required: bool) -> str | None:
     if text is None and not is_required:
         return None
     if text is None or not re.fullmatch(COMMAND_ID_PATTERN, text):
-        detail = f"send {COMMAND_ID_HEADER}: a word of your own, the same when you repeat the command"
+        detail = (
+            f"send {COMMAND_ID_HEADER}: a word of your own of 1 to 100 ASCII characters, "
+            "the same when you repeat the command"
+        )
         raise ApiProblem(Kind.MALFORMED, detail, [FieldProblem(detail, parameter=COMMAND_ID_HEADER)])
     return text
 

@@ -19,7 +19,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # it ships no types
 from rich.console import Console
 from rich.markup import escape
 
@@ -27,6 +27,7 @@ from actors import redaction
 from actors.cluster import Cluster
 from actors.home import Home
 from actors.settings import Settings
+from api.listening import listen_on
 
 if TYPE_CHECKING:
     from actors.wiring import Engine
@@ -79,13 +80,10 @@ class Starter:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start everything and print what to type next."""
-        from api.app import listen_on
-
         settings, home = self._settings, self._home
         home.claim()
         stack.callback(home.release)
         _log_to(home.log, settings.log_level)
-        # Before anything slow: a port that is taken should be known at once.
         listening, address = listen_on(settings.api_host, settings.api_port)
         stack.callback(listening.close)
         dsn = await self._database(stack)

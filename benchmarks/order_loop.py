@@ -275,7 +275,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     show(report, console)
     settings = {"count": options.count, "rounds": options.rounds, "gap_s": GAP_S}
-    packages = ("aiohttp", "ccxt", "msgspec", "pybit", "uvloop")
+    packages = ("ccxt", "msgspec", "picows", "pybit", "uvloop")
     path = save(result("order_loop", machine, settings, msgspec.to_builtins(report), packages))
     console.print(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")
     return 1 if report.orders_that_differ else 0

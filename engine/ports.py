@@ -21,13 +21,14 @@ from engine.trading.orders import (
     PlaceOrder,
 )
 
-OrderSink = Callable[[OrderFact, Instant], Awaitable[None]]
-"""Receives each fact of one bot's orders, in the order of arrival, with the local time of its arrival."""
+OrderSink = Callable[[OrderFact, Instant], None]
+"""Receives each fact of one bot's orders with the local time of its arrival. An adapter may let a fill overtake
+what arrives with it. Not a coroutine: what follows from a fact is sent before the next one is handed over."""
 
 GapSink = Callable[[], Awaitable[None]]
 """Called when facts may have been missed (a private socket was away and is subscribed again)."""
 
-TradeSink = Callable[[PublicTrade], Awaitable[None]]
+TradeSink = Callable[[PublicTrade], None]
 """Receives each public trade of one instrument."""
 
 
@@ -128,9 +129,7 @@ class TradingPort(Protocol):
         """Stop routing to that bot, and drop its queued requests."""
         ...
 
-    async def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Carry out effects in the given order, batched where the venue allows."""
         ...
 
@@ -152,8 +151,11 @@ class TradingPort(Protocol):
         """Give this account's maker and taker rates."""
         ...
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero balance by asset."""
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero balance of the wallet that pays for a market, by asset.
+
+        Most venues have one wallet for all markets; at Binance futures have their own.
+        """
         ...
 
     async def position(self, instrument: Instrument) -> Position:

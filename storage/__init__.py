@@ -1,0 +1,1 @@
+"""PostgreSQL through asyncpg: migrations, and one repository module per business word."""

@@ -7,7 +7,7 @@ import msgspec
 
 from engine.ids import BotId, Instant
 from storage.database import Connection, Database, transpose
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_row
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of
 
 
 class ActionRow(msgspec.Struct, frozen=True):
@@ -51,39 +51,26 @@ class Actions:
         self,
         bot: BotId,
         *,
-        kinds: list[str] | None = None,
         level: int | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page[ActionRow]:
-        """List a bot's log, newest first, filtered by whatever is given."""
+        """List a bot's log, newest first, of one level or of all."""
         limit = page_limit(limit)
         seq, ordinal = decode_cursor(cursor, int, int)
         records = await self._database.rows(
             f"""
             SELECT {_COLUMNS} FROM bot_actions
             WHERE bot = $1
-              AND ($2::text[] IS NULL OR kind = ANY ($2))
-              AND ($3::int IS NULL OR level = $3)
-              AND ($4::bigint IS NULL OR (seq, ordinal) < ($4, $5::int))
+              AND ($2::int IS NULL OR level = $2)
+              AND ($3::bigint IS NULL OR (seq, ordinal) < ($3, $4::int))
             ORDER BY seq DESC, ordinal DESC
-            LIMIT $6
+            LIMIT $5
             """,
             bot,
-            kinds,
             level,
             seq,
             ordinal,
             limit + 1,
         )
         return page_of(records, ActionRow, limit, ("seq", "ordinal"))
-
-    async def last_of_level(self, bot: BotId, level: int) -> ActionRow | None:
-        """Give the latest line about one level: why it has, or has not, an order."""
-        record = await self._database.row(
-            f"SELECT {_COLUMNS} FROM bot_actions WHERE bot = $1 AND level = $2 "
-            "ORDER BY seq DESC, ordinal DESC LIMIT 1",
-            bot,
-            level,
-        )
-        return None if record is None else to_row(record, ActionRow)

@@ -4,7 +4,6 @@ The owner's wish (`desired_state`) is written under an optimistic version; the b
 lease. Neither overwrites the other, and what a config means is the engine's business.
 """
 
-import secrets
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
@@ -94,11 +93,6 @@ class BotRow(msgspec.Struct, frozen=True):
 
 _COLUMNS = columns(BotRow)
 FIRST_STATUS = "new"
-
-
-def new_bot_id() -> BotId:
-    """Draw an id: 40 random bits, so that a clash is refused by the table, not prevented."""
-    return BotId("".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(8)))
 
 
 class Bots:
@@ -197,17 +191,27 @@ class Bots:
         return to_rows(records, BotRow)
 
     async def set_desired(
-        self, bot: BotId, desired: DesiredState, actor: str, *, version: int | None = None
+        self,
+        bot: BotId,
+        desired: DesiredState,
+        actor: str,
+        *,
+        version: int | None = None,
+        command_id: str | None = None,
     ) -> BotRow:
         """Write the owner's wish with its audit entry.
 
-        Raises `VersionConflict` when `version` is given and is not the current one, `BotArchived` or
-        `AccountRemoved` for a start that cannot be, KeyError for an unknown bot. Wanting what is already wanted
-        changes nothing.
+        Wanting what is already wanted changes nothing; nor does a command that was given before under its id,
+        whatever has been wanted since. Raises `VersionConflict` when `version` is given and is not the current
+        one, `AlreadyExistsDifferently` when the id belongs to another command, `BotArchived` or `AccountRemoved`
+        for a start that cannot be, KeyError for an unknown bot.
         """
+        command = f"bot.want_{desired}"
 
         async def update(connection: Connection) -> BotRow:
             before = await self._locked(connection, bot)
+            if command_id is not None and not await _is_new(connection, bot, actor, command_id, command):
+                return before
             if before.desired_state is desired:
                 return before
             if desired is DesiredState.RUNNING:
@@ -224,7 +228,6 @@ class Bots:
             )
             assert record is not None
             after = to_row(record, BotRow)
-            command = f"bot.want_{desired}"
             entry = audit.NewEntry(actor, command, f"bot:{bot}", _audited(before), _audited(after))
             await audit.append(connection, [entry])
             await notify_bot(connection, bot)
@@ -313,6 +316,29 @@ async def _require_account(connection: Connection, account: AccountId) -> None:
     )
     if retired_at_ms is not None:
         raise AccountRemoved(f"the exchange account {account} was removed")
+
+
+async def _is_new(connection: Connection, bot: BotId, actor: str, command_id: str, command: str) -> bool:
+    """Note a command in the transaction of its effect; False if it is there already."""
+    target = f"bot:{bot}"
+    done = await connection.execute(
+        "INSERT INTO commands (target, actor, command_id, command) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        target,
+        actor,
+        command_id,
+        command,
+    )
+    if done == "INSERT 0 1":
+        return True
+    known = await connection.fetchval(
+        "SELECT command FROM commands WHERE target = $1 AND actor = $2 AND command_id = $3",
+        target,
+        actor,
+        command_id,
+    )
+    if known != command:
+        raise AlreadyExistsDifferently(f"the command {command_id} to bot {bot} was {known} before, not {command}")
+    return False
 
 
 def _audited(row: BotRow) -> dict[str, Any]:

@@ -54,6 +54,19 @@ _IN_DOUBT = (
 )
 
 
+# The server answers, and will not have us as we come: trying again changes nothing.
+_REFUSED = (
+    asyncpg.ClientConfigurationError,  # an option of the address that asyncpg does not know
+    asyncpg.InvalidAuthorizationSpecificationError,  # unknown user, wrong password
+    asyncpg.InvalidCatalogNameError,  # unknown database
+    asyncpg.InsufficientPrivilegeError,
+)
+
+
+class DatabaseRefused(Exception):
+    """The database exists, but not under this address for this user; the message says what it said."""
+
+
 class Database:
     """A pool of connections to one database. Open it once per process; it is not for sharing between loops."""
 
@@ -67,7 +80,13 @@ class Database:
         return f"Database({self._name!r}, dsn=***)"
 
     async def open(self) -> None:
-        """Open the pool. Raises `Retryable` when the server does not answer."""
+        """Open the pool. Raises `Retryable` when the server does not answer, `DatabaseRefused` when it says no."""
+        try:
+            await self._open()
+        except _REFUSED as error:
+            raise DatabaseRefused(f"PostgreSQL refuses the connection: {error}. Check DATABASE_URL") from error
+
+    async def _open(self) -> None:
         with sorted_errors():
             # No floor: during an outage the pool would try to refill itself and log every failure.
             self._pool = await asyncpg.create_pool(
@@ -288,7 +307,7 @@ def _words(error: BaseException) -> str:
 def _pauses() -> Iterator[float]:
     pause_s = 0.02
     while True:
-        yield pause_s * random.uniform(0.5, 1.5)  # noqa: S311
+        yield pause_s * random.uniform(0.5, 1.5)  # noqa: S311  spreads retries, guards nothing
         pause_s = min(pause_s * 2, 1.0)
 
 

@@ -23,7 +23,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from storage.system_account import (
     EmbeddedPostgresError,
@@ -34,7 +34,7 @@ from storage.system_account import (
     make_private_dir,
 )
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running_dsn"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class EmbeddedPostgres:
             "--locale=C",
             "--no-instructions",
         ]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603  the wheel's own program, found by its package
             command,
             **as_user(owner),
             cwd="/",
@@ -233,7 +233,7 @@ class EmbeddedPostgres:
         log_fd = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # A session of its own: Ctrl-C in the terminal must reach Trellis first, which then stops the server.
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603  the wheel's own program, found by its package
                 command,
                 **as_user(file_owner()),
                 cwd="/",
@@ -290,13 +290,6 @@ class EmbeddedPostgres:
             _stop_process(process)
         else:
             pid_file.unlink(missing_ok=True)
-
-
-def running_dsn(data_dir: Path) -> str | None:
-    """Give the dsn of the server another Trellis program runs on `data_dir`, or None. It may not answer."""
-    home = data_dir.expanduser().absolute()
-    socket = _socket_dir(home) / SOCKET_NAME
-    return _dsn(socket.parent, DATABASE) if socket.exists() else None
 
 
 def _stop_process(process: "subprocess.Popen[bytes] | psutil.Process") -> None:

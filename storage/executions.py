@@ -41,7 +41,7 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     level: int
     opened_by: Side
     buy_price: Decimal | None
-    """None where the trip was filled at several prices."""
+    """None, like the selling price, where the trip has no single price; the result is exact all the same."""
     sell_price: Decimal | None
     quantity: Decimal
     gross: Decimal

@@ -7,7 +7,7 @@ import msgspec
 
 from engine.ids import BotId, Instant
 from storage.database import Connection, Database, transpose
-from storage.rows import columns, to_row, to_rows
+from storage.rows import columns, to_rows
 
 
 class MetricRow(msgspec.Struct, frozen=True):
@@ -51,18 +51,6 @@ class Metrics:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def latest(self, bots: Sequence[BotId]) -> dict[BotId, MetricRow]:
-        """Give the newest sample of each bot that has one."""
-        records = await self._database.rows(
-            f"""
-            SELECT newest.* FROM unnest($1::text[]) AS wanted (bot)
-            CROSS JOIN LATERAL (SELECT bot, {_COLUMNS} FROM bot_metrics
-                                WHERE bot_metrics.bot = wanted.bot ORDER BY at_ms DESC LIMIT 1) AS newest
-            """,
-            list(bots),
-        )
-        return {BotId(record["bot"]): to_row(record, MetricRow) for record in records}
 
     async def series(
         self, bot: BotId, since_ms: Instant, until_ms: Instant, *, points_max: int = 500

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationRefused(Exception):
-    """The database's history and this program's files do not fit together; the message says where."""
+    """The database does not fit this program's files, or may not be changed by us; the message says where."""
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -67,6 +67,9 @@ async def migrate(database: Database, folder: Path = MIGRATIONS) -> list[Migrati
             for step in missing:
                 await _apply(connection, step)
             return missing
+    except asyncpg.InsufficientPrivilegeError as error:
+        # Since PostgreSQL 15 only a database's owner may create tables in its schema `public`.
+        raise MigrationRefused(f"{error}: make the user of DATABASE_URL the owner of the database") from error
     finally:
         # Ends the session, and with it the advisory lock.
         connection.terminate()

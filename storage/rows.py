@@ -62,7 +62,7 @@ def decode_cursor(cursor: str | None, first: type, second: type) -> tuple[Any, A
         return None, None
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        key: tuple[Any, Any] = msgspec.json.decode(raw, type=tuple[first, second])  # type: ignore[valid-type]
+        key: tuple[Any, Any] = msgspec.json.decode(raw, type=tuple[first, second])  # type: ignore[valid-type]  # a type made of values
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadCursor("not a cursor of this list") from error
     if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in key):

@@ -1,9 +1,11 @@
 """Plain examples for tests: two instruments, a fee schedule, and grid configs that differ where a test says so."""
 
+import random
 from decimal import Decimal
 from typing import Any
 
 from engine.grid.config import Direction, GridConfig
+from engine.ids import BotId
 from engine.trading.instrument import FeeRates, Instrument, Market
 
 SPOT = Instrument(
@@ -53,3 +55,8 @@ def grid_config(**changes: Any) -> GridConfig:
         "amount": Decimal(1000),
     }
     return GridConfig(**(values | changes))
+
+
+def new_bot_id() -> BotId:
+    """Draw the id of a bot that a test writes into the table itself."""
+    return BotId("".join(random.SystemRandom().choices("abcdefghijklmnopqrstuvwxyz234567", k=8)))

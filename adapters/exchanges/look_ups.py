@@ -92,7 +92,7 @@ class LookUps(Generic[C]):
         if many:
             for report in await self._questions.open_orders(route.instrument, route.prefix):
                 if report.link_id in doubts:
-                    await self._settle(route, doubts, report)
+                    self._settle(route, doubts, report)
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(link_id: LinkId) -> None:
@@ -103,7 +103,7 @@ class LookUps(Generic[C]):
                 report = await self._questions.ask_order(route.instrument, link_id)
                 doubts[link_id] += 1
                 if report is not None or is_definite:
-                    await self._settle(route, doubts, report or OrderAbsent(link_id))
+                    self._settle(route, doubts, report or OrderAbsent(link_id))
 
         # One failure must not cancel the others: they may be telling the bot something.
         outcomes = await asyncio.gather(*(ask(link_id) for link_id in tuple(doubts)), return_exceptions=True)
@@ -111,7 +111,7 @@ class LookUps(Generic[C]):
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def _settle(self, route: Route[C], doubts: dict[LinkId, int], answer: OrderReport | OrderAbsent) -> None:
+    def _settle(self, route: Route[C], doubts: dict[LinkId, int], answer: OrderReport | OrderAbsent) -> None:
         # Forgotten first: the bot may ask again from within the delivery.
         del doubts[answer.link_id]
-        await route.deliver(answer, local_now_ms())
+        route.deliver(answer, local_now_ms())

@@ -35,8 +35,7 @@ class Bucket:
         """Use up `count` requests if there are that many; say whether there were."""
         if self.available(now_s) < count:
             return False
-        for _ in range(count):
-            self._sent_at.append(now_s)
+        self._sent_at.extend([now_s] * count)
         return True
 
     def wait_s(self, now_s: float) -> float:

@@ -15,8 +15,6 @@ from engine.trading.orders import OrderFact
 C = TypeVar("C")
 log = logging.getLogger(__name__)
 
-_WAITING_MAX = 10_000
-
 
 def local_now_ms() -> Instant:
     """Read this machine's clock."""
@@ -26,8 +24,8 @@ def local_now_ms() -> Instant:
 class Route(Generic[C]):
     """The way to one bot. `codec` is whatever the adapter needs to know about the bot's instrument.
 
-    Facts come from several readers (order stream, answers, look-ups). Whoever finds the bot idle delivers, and
-    then also what has arrived meanwhile, so the sink is never entered twice at a time. No task, no lock.
+    What a bot does about a fact can lead to another fact at once (a full queue refuses an order). That one waits
+    until the bot has finished with the first, so its sink is never entered twice. No task, no lock.
     """
 
     __slots__ = (
@@ -39,7 +37,6 @@ class Route(Generic[C]):
         "may_place",
         "on_gap",
         "open",
-        "overflowed",
         "prefix",
     )
 
@@ -58,36 +55,28 @@ class Route(Generic[C]):
         self.on_gap = on_gap
         self.may_place = may_place
         self.open = True
-        self.overflowed = False
         self._on_fact = on_fact
         self._waiting: deque[tuple[OrderFact, Instant]] = deque()
         self._busy = False
 
-    async def deliver(self, fact: OrderFact, at_ms: Instant) -> None:
-        """Give a fact to the bot, now or right after those before it."""
+    def deliver(self, fact: OrderFact, at_ms: Instant) -> None:
+        """Give a fact to the bot, now or right after the one that it is busy with."""
         if self._busy:
-            if len(self._waiting) >= _WAITING_MAX:
-                # The bot hangs. What is dropped here it must fetch again.
-                self.overflowed = True
-                return
             self._waiting.append((fact, at_ms))
             return
         self._busy = True
         try:
-            await self._hand_over(fact, at_ms)
+            self._hand_over(fact, at_ms)
             while self._waiting:
-                await self._hand_over(*self._waiting.popleft())
+                self._hand_over(*self._waiting.popleft())
         finally:
             self._busy = False
-        if self.overflowed:
-            self.overflowed = False
-            await self.on_gap()
 
-    async def _hand_over(self, fact: OrderFact, at_ms: Instant) -> None:
+    def _hand_over(self, fact: OrderFact, at_ms: Instant) -> None:
         if not self.open:
             return
         try:
-            await self._on_fact(fact, at_ms)
+            self._on_fact(fact, at_ms)
         except Exception:
             # One bot's mistake must not silence the others on the same line.
             log.exception("route.sink_failed prefix=%s fact=%s", self.prefix, type(fact).__name__)

@@ -102,9 +102,7 @@ class TemplateTrading:
     def detach(self, link_prefix: str) -> None:
         """Required. Drops what the bot had queued."""
 
-    async def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Required. Never waits for an answer, never raises for the exchange's sake."""
         raise _not_supported("trading")
 
@@ -126,8 +124,8 @@ class TemplateTrading:
         """Required. The account's own, not the list price."""
         raise _not_supported("fee rates")
 
-    async def balances(self) -> dict[str, Balance]:
-        """Required."""
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Required. Of the wallet that pays for `market`, where an account has several."""
         raise _not_supported("balances")
 
     async def position(self, instrument: Instrument) -> Position:

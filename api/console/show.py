@@ -7,14 +7,16 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from api.console.numbers import aligned, clock, duration, percent, plain
 
+WIDEST = 1_000
 _STATUS_COLOURS = {"running": "green", "halted": "red", "stopped": "dim", "paused": "yellow"}
 _SIDE_COLOURS = {"buy": "green", "sell": "red"}
 
@@ -42,35 +44,50 @@ def status(answer: dict[str, Any]) -> RenderableType:
 # ---------------------------------------------------------------------- many bots
 
 
-def bot_list(answer: dict[str, Any]) -> RenderableType:
-    """Show every bot in a line."""
-    found = answer["items"]
-    if not found:
-        return (
-            "No bots yet. Create one on paper money in a minute:\n"
-            "  trellis bots create BTCUSDT --lower … --upper … --grids 20 --amount 1000   (--help has more)"
-        )
-    table = _table(
-        "bot", "name", "pair", "status", ">price", ">orders", ">grid profit", ">floating", ">total", ">roi"
-    )
-    profits = [bot["profit"] or {} for bot in found]
-    columns = zip(
-        found,
-        aligned(bot["price"] for bot in found),
-        *(
-            aligned((each.get(name) for each in profits), signed=True)
+class BotList:
+    """Every bot in a line. A terminal too narrow for all columns shows the ones that matter most, whole."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self._found = answer["items"]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw as many columns as fit."""
+        if not self._found:
+            yield (
+                "No bots yet. Create one on paper money in a minute:\n"
+                "  trellis bots create BTCUSDT --lower … --upper … --grids 20 --amount 1000   (--help has more)"
+            )
+            return
+        columns = self._columns()
+        for dispensable in ("name", "floating", "grid profit", "orders", "price"):
+            if (
+                Measurement.get(console, options.update(width=WIDEST), _columned(columns)).maximum
+                <= options.max_width
+            ):
+                break
+            del columns[dispensable]
+        yield _columned(columns)
+        yield f"[dim]Prices: {escape(self._found[0]['feed'])}. Grid profit is before fees; total is after.[/]"
+
+    def _columns(self) -> dict[str, list[str]]:
+        found = self._found
+        profits = [bot["profit"] or {} for bot in found]
+        amounts = {
+            name: aligned((each.get(name) for each in profits), signed=True)
             for name in ("grid_profit", "floating", "total")
-        ),
-        strict=True,
-    )
-    for bot, price, grid_profit, floating, total in columns:
-        roi = percent(bot["profit"]["roi"]) if bot["profit"] else "–"
-        pair = f"{bot['config']['symbol']} {bot['config']['direction']}"
-        orders = f"{bot['open_orders']}/{bot['config']['grids']}"
-        table.add_row(
-            bot["id"], escape(bot["name"]), pair, _status(bot), price, orders, grid_profit, floating, total, roi
-        )
-    return Group(table, f"[dim]Prices: {escape(found[0]['feed'])}. Grid profit is before fees; total is after.[/]")
+        }
+        return {
+            "bot": [bot["id"] for bot in found],
+            "name": [escape(bot["name"]) for bot in found],
+            "pair": [f"{bot['config']['symbol']} {bot['config']['direction']}" for bot in found],
+            "status": [_status(bot) for bot in found],
+            "price": aligned(bot["price"] for bot in found),
+            "orders": [f"{bot['open_orders']}/{bot['config']['grids']}" for bot in found],
+            "grid profit": amounts["grid_profit"],
+            "floating": amounts["floating"],
+            "total": amounts["total"],
+            "roi": [percent(each.get("roi")) for each in profits],
+        }
 
 
 # ---------------------------------------------------------------------- one bot
@@ -284,6 +301,16 @@ def what_selling_does(bot: dict[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------------- small things
+
+
+def _columned(columns: dict[str, list[str]]) -> Table:
+    words = {"bot", "name", "pair", "status"}
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _table(*columns: str) -> Table:

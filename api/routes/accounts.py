@@ -10,9 +10,16 @@ from api.services import Services
 from api.trading_resources import Account, AccountList, Balances, ExchangeList, to_account, to_balances
 from engine.access.principals import Principal
 from engine.ids import AccountId
+from engine.trading.instrument import Market
 from storage.accounts import AccountInUse
 
 routes = Routes("Exchange accounts")
+
+
+class WalletQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which wallet of an account: some exchanges keep one apart for futures."""
+
+    market: Market = Market.SPOT
 
 
 class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +77,8 @@ async def remove_account(services: Services, principal: Principal, account: str)
         raise ApiProblem(Kind.CONFLICT, str(error), errors, code="account_in_use") from None
 
 
-@routes.get("/api/v1/accounts/{account}/balances", problems=(404, 422, 503))
-async def show_balances(services: Services, account: str) -> Balances:
+@routes.get("/api/v1/accounts/{account}/balances", problems=(400, 404, 422, 503))
+async def show_balances(services: Services, account: str, query: WalletQuery) -> Balances:
     """Show what an account holds."""
-    return to_balances(AccountId(account), await services.desk.accounts.balances(AccountId(account)))
+    held = await services.desk.accounts.balances(AccountId(account), query.market)
+    return to_balances(AccountId(account), held)

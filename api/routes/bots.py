@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -125,7 +124,7 @@ async def show_profit(services: Services, bot: str) -> Profit:
 @routes.post("/api/v1/bots/{bot}/start", problems=(400, 404, 409, 503))
 async def start_bot(services: Services, principal: Principal, bot: str, command_id: str | None) -> Bot:
     """Start a bot, or start it again after a stop or a pause."""
-    return to_bot(await services.desk.start(principal.actor, BotId(bot), command_id or uuid.uuid4().hex))
+    return to_bot(await services.desk.start(principal.actor, BotId(bot), command_id))
 
 
 @routes.post("/api/v1/bots/{bot}/stop", problems=(400, 404, 409, 415, 503))
@@ -133,10 +132,7 @@ async def stop_bot(
     services: Services, principal: Principal, bot: str, body: StopBot, command_id: str | None
 ) -> Bot:
     """Cancel every order of a bot and end it, keeping or selling the position."""
-    view = await services.desk.stop(
-        principal.actor, BotId(bot), sell=body.sell, command_id=command_id or uuid.uuid4().hex
-    )
-    return to_bot(view)
+    return to_bot(await services.desk.stop(principal.actor, BotId(bot), body.sell, command_id))
 
 
 @routes.get("/api/v1/bots/{bot}/stop-preview", problems=(404, 409, 422, 503))

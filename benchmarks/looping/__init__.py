@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/order_loop.py`: the stage, its stamps, our bots in a process, the peers' clients."""
+"""The parts of `benchmarks/order_loop.py`: the stage, the wire, our bots in a process, the peers' clients."""

@@ -1,7 +1,8 @@
 """The venue's side of the order loop: plays a price or a fill to one client, and waits for the order it causes.
 
-The venue is our PaperVenue without limits, in the benchmark's own process; the clients are in theirs. What is
-measured lies between two stamps of this process (see `stamps`), so no two clocks are ever compared.
+The venue is our PaperVenue without limits, in the benchmark's own process; the clients are in theirs, and all of
+them reach it through the wire. What is measured lies between two stamps of the wire (see `wire`), so no two clocks
+are ever compared, and the venue's own work is in nobody's figure.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from adapters.exchanges.paper.records import Changes
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets.keys import ApiKey
 from benchmarks.looping.script import BASE, STEP, TICK_CONFIG, Decision, Part, listing, plain
-from benchmarks.looping.stamps import Stamps
+from benchmarks.looping.wire import Wire
 from engine.trading.instrument import Instrument, Market
 
 PLENTY = 100_000
@@ -61,19 +62,19 @@ class Stage:
             Seat(number, self._venue.create_account(key.key, key.secret, MONEY)) for number, key in enumerate(keys)
         ]
         self._keys = keys
-        self._stamps = Stamps()
-        self._waiting: tuple[int, Market, asyncio.Future[tuple[int, Order]]] | None = None
+        self._wire: Wire
+        self._waiting: tuple[int, Market, asyncio.Future[Order]] | None = None
 
     @property
     def port(self) -> int:
-        """Give the venue's port."""
-        return self._venue.address.port
+        """Give the port at which clients reach the venue."""
+        return self._wire.port
 
     async def start(self) -> None:
         """Open the doors and the markets."""
-        self._stamps.install()
         self._venue.core.records.listeners.insert(0, self._on_changes)
-        await self._venue.start()
+        address = await self._venue.start()
+        self._wire = await asyncio.to_thread(Wire, address.port)
         for seat in self.seats:
             self._open_market(seat.spot.instrument, 300 * STEP)
             self._open_market(seat.linear.instrument, 2 * STEP)
@@ -83,7 +84,7 @@ class Stage:
     async def stop(self) -> None:
         """Close the doors."""
         await self._venue.stop()
-        self._stamps.remove()
+        await asyncio.to_thread(self._wire.close)
 
     def part(self, number: int) -> Part:
         """Write what a client must know to take its seat."""
@@ -104,8 +105,8 @@ class Stage:
         instrument = seat.linear.instrument
         size = resting.lots * seat.linear.size_per_lot
         cause = f"{'Buy' if resting.buy else 'Sell'} {plain(instrument.price_text(resting.ticks))}"
-        arrived_ns, order = await self._order_after(seat, instrument, resting.ticks, size, not resting.buy)
-        return self._reaction(cause, instrument, order, arrived_ns, self._stamps.execution_ns)
+        order = await self._order_after(seat, instrument, resting.ticks, size, not resting.buy)
+        return self._reaction(cause, instrument, order, self._wire.execution_ns)
 
     async def tick(self, seat: Seat) -> Reaction:
         """Raise the client's spot market by a level, and see its order arrive."""
@@ -113,8 +114,8 @@ class Stage:
         ticks = instrument.ticks(str(BASE + STEP * seat.level))
         seat.level += 1
         cause = plain(instrument.price_text(ticks))
-        arrived_ns, order = await self._order_after(seat, instrument, ticks, SIZE_SCALE // 1_000, True)
-        return self._reaction(cause, instrument, order, arrived_ns, self._stamps.trade_ns)
+        order = await self._order_after(seat, instrument, ticks, SIZE_SCALE // 1_000, True)
+        return self._reaction(cause, instrument, order, self._wire.trade_ns)
 
     def lower_spot(self, seat: Seat) -> None:
         """Bring the spot market back to where the tick grid begins."""
@@ -136,22 +137,20 @@ class Stage:
 
     async def _order_after(
         self, seat: Seat, instrument: Instrument, ticks: int, size: int, buyer_is_taker: bool
-    ) -> tuple[int, Order]:
-        arrival: asyncio.Future[tuple[int, Order]] = asyncio.get_running_loop().create_future()
+    ) -> Order:
+        arrival: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
         self._waiting = seat.account.uid, instrument.market, arrival
         self._print(instrument, ticks, size, buyer_is_taker)
         async with asyncio.timeout(ORDER_LIMIT_S):
             return await arrival
 
-    def _reaction(
-        self, cause: str, instrument: Instrument, order: Order, arrived_ns: int, pushed_ns: int
-    ) -> Reaction:
+    def _reaction(self, cause: str, instrument: Instrument, order: Order, pushed_ns: int) -> Reaction:
         decision = Decision(
             "Buy" if order.buy else "Sell",
             plain(instrument.price_text(order.ticks)),
             plain(instrument.quantity_text(order.lots)),
         )
-        return Reaction(cause, decision, arrived_ns - pushed_ns)
+        return Reaction(cause, decision, self._wire.order_ns - pushed_ns)
 
     def _on_changes(self, account: Account, changes: Changes) -> None:
         """Hear of every command that the venue has carried out; the first new order ends the wait."""
@@ -163,7 +162,7 @@ class Stage:
         for order in changes.orders.values():
             if order.market is market and order.status is Status.NEW and not order.filled_lots:
                 self._waiting = None
-                arrival.set_result((self._stamps.arrived_ns, order))
+                arrival.set_result(order)
                 return
 
     def _resting(self, seat: Seat) -> Order:

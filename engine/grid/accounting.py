@@ -7,9 +7,9 @@ Two identities hold after every execution and are tested as such, with `mark` an
 """
 
 from engine.grid.messages import TripClosed
-from engine.grid.state import Cell, GridState
+from engine.grid.state import LONG, Cell, GridState
 from engine.ids import Instant
-from engine.trading.orders import Execution, FundingCharged, Side
+from engine.trading.orders import BUY, Execution, FundingCharged
 
 
 def book_in_cell(state: GridState, cell: Cell, execution: Execution) -> None:
@@ -20,9 +20,8 @@ def book_in_cell(state: GridState, cell: Cell, execution: Execution) -> None:
     cell.trip_fee_units += fee_units
     state.ledger.grid_profit_units += realised
     cell.trip_gross_units += realised
-    if (execution.side is cell.home.opening_side) and not cell.opened_ms:
-        cell.opened_ms = execution.at_ms
-    if execution.side is cell.home.opening_side:
+    if (execution.side is BUY) is (cell.home is LONG):
+        cell.opened_ms = cell.opened_ms or execution.at_ms
         cell.opened_lots += execution.lots
     else:
         cell.trip_lots += execution.lots
@@ -119,7 +118,7 @@ def _book_cash(state: GridState, execution: Execution) -> tuple[int, int]:
     ledger, instrument = state.ledger, state.instrument
     value = execution.ticks * execution.lots * instrument.value_per_tick_lot
     units = execution.lots * instrument.units_per_lot
-    if execution.side is Side.BUY:
+    if execution.side is BUY:
         ledger.cash_units -= value
         ledger.base_units += units
     else:
@@ -148,7 +147,7 @@ def _move(state: GridState, execution: Execution, base: int, cost: int) -> tuple
     Inventory is closed at its average cost. The division is the only rounding; what it rounds stays in the cost
     of the rest, so that realised results and cost always add up to the cash that moved.
     """
-    sign = 1 if execution.side is Side.BUY else -1
+    sign = 1 if execution.side is BUY else -1
     units = execution.lots * state.instrument.units_per_lot
     value = execution.ticks * execution.lots * state.instrument.value_per_tick_lot
     if base == 0 or (base > 0) == (sign > 0):

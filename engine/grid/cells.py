@@ -6,11 +6,10 @@ A cell is either opening (building inventory) or closing (earning on it), and ha
 
 from engine.errors import RejectReason
 from engine.grid import accounting, risk, slots
-from engine.grid.levels import level_ticks
 from engine.grid.messages import GridEffect, Note, NoteKind
-from engine.grid.state import BotStatus, Cell, GridState, Home, OrderPhase
+from engine.grid.state import LONG, NO_ORDER, RUNNING, SHORT, Cell, GridState, Home
 from engine.ids import Instant
-from engine.trading.orders import OrderStatus, Side
+from engine.trading.orders import BUY, FILLED, SELL, Side
 
 REQUOTES_MAX = 3
 """How many ticks a post-only order steps back before the level waits for the market to move."""
@@ -35,12 +34,12 @@ _PATIENCE_MS = {
 
 def order_level(cell: Cell, side: Side) -> int:
     """Give the level index at which a cell's order of this side rests."""
-    return cell.index if side is Side.BUY else cell.index + 1
+    return cell.index if side is BUY else cell.index + 1
 
 
 def level_price(state: GridState, cell: Cell, side: Side) -> int:
     """Give the price in ticks of that level."""
-    return level_ticks(state.config, state.instrument, order_level(cell, side))
+    return state.terms.levels[order_level(cell, side)]
 
 
 def closing_lots(state: GridState, cell: Cell) -> int:
@@ -55,7 +54,7 @@ def plan(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> N
     side = cell.side
     ticks = level_price(state, cell, side)
     if cell.requotes:
-        ticks += -cell.requotes if side is Side.BUY else cell.requotes
+        ticks += -cell.requotes if side is BUY else cell.requotes
     lots = cell.lots - cell.opened_lots if cell.is_opening else closing_lots(state, cell)
     level = order_level(cell, side)
     if risk.is_off_market(state, side, ticks):
@@ -76,11 +75,11 @@ def plan(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]) -> N
 
 def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
     """Say why a cell has no order to place now; None if it may place one."""
-    if state.status is not BotStatus.RUNNING:
+    if state.status is not RUNNING:
         return f"the bot is {state.status.value.replace('_', ' ')}"
     if state.syncing:
         return "the venue's own view is being read first"
-    if cell.slot.phase is not OrderPhase.NONE:
+    if cell.slot.phase is not NO_ORDER:
         return f"its order is {cell.slot.phase.value}"
     if cell.blocked:
         return f"blocked after repeated refusals ({cell.slot.reject_reason})"
@@ -88,7 +87,7 @@ def hold_reason(state: GridState, cell: Cell, now: Instant) -> str | None:
         return f"waiting before it is tried again ({cell.slot.reject_reason})"
     if state.shift and cell is state.cells[0 if state.shift > 0 else -1]:
         return "the range is moving away from this level"
-    if not in_window(state, cell):
+    if state.config.live_orders is not None and not in_window(state, cell):
         return f"outside the window of {state.config.live_orders} live orders nearest the price"
     if _meets_own_order(state, cell):
         return "our own opposite order still rests at this price"
@@ -115,7 +114,7 @@ def boundary(state: GridState) -> int:
     # Cells that buy lie below those that sell, but for fills that overtake each other for a moment.
     while low < high:
         middle = (low + high) // 2
-        if state.cells[middle].side is Side.SELL:
+        if state.cells[middle].side is SELL:
             high = middle
         else:
             low = middle + 1
@@ -132,7 +131,7 @@ def after_done(state: GridState, cell: Cell, now: Instant, out: list[GridEffect]
         cell.slot.reject_reason = None
         cell.requotes = 0
     turn(state, cell, now, out)
-    if status is not OrderStatus.FILLED and not ours:
+    if status is not FILLED and not ours:
         refused(state, cell, reason or RejectReason.OTHER, "cancelled by the venue", now, out)
     else:
         plan(state, cell, now, out)
@@ -196,16 +195,22 @@ def replan_all(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         plan(state, state.cells[position], now, out)
 
 
-def keep_window(state: GridState, now: Instant, out: list[GridEffect]) -> None:
-    """Bring the live orders back into the window after the price has moved by a level."""
-    inside = window(state)
-    if len(inside) == len(state.cells) or state.status is not BotStatus.RUNNING:
+def keep_window(state: GridState, now: Instant, out: list[GridEffect], *, everywhere: bool = False) -> None:
+    """Bring the live orders back into the window after the price has moved.
+
+    Only what has a live order is filled, so one fill moves the window by its own width at most, and what it leaves
+    behind lies that near. `everywhere` also looks at the rest, where a resync may have found anything.
+    """
+    if state.config.live_orders is None or state.status is not RUNNING:
         return
-    for cell in state.cells[: inside.start] + state.cells[inside.stop :]:
-        if cell.slot.phase is not OrderPhase.NONE:
+    inside = window(state)
+    reach = len(state.cells) if everywhere else len(inside) + 1
+    behind = state.cells[max(0, inside.start - reach) : inside.start]
+    for cell in behind + state.cells[inside.stop : inside.stop + reach]:
+        if cell.slot.phase is not NO_ORDER:
             slots.cancel(state, cell.slot, order_level(cell, cell.slot.side), now, out)
     for cell in state.cells[inside.start : inside.stop]:
-        if cell.slot.phase is OrderPhase.NONE:
+        if cell.slot.phase is NO_ORDER:
             plan(state, cell, now, out)
 
 
@@ -219,11 +224,11 @@ def plan_neighbours(state: GridState, cell: Cell, now: Instant, out: list[GridEf
 
 def _meets_own_order(state: GridState, cell: Cell) -> bool:
     """Tell whether the neighbour's opposite order rests at the level where this cell wants to place its own."""
-    position = cell.index - state.cells[0].index + (-1 if cell.side is Side.BUY else 1)
+    position = cell.index - state.cells[0].index + (-1 if cell.side is BUY else 1)
     if not 0 <= position < len(state.cells):
         return False
     slot = state.cells[position].slot
-    return slot.phase is not OrderPhase.NONE and slot.side is not cell.side
+    return slot.phase is not NO_ORDER and slot.side is not cell.side
 
 
 def _reinvest(state: GridState, cell: Cell) -> None:
@@ -245,8 +250,8 @@ def home_of(state: GridState, selling: bool) -> Home:
     """Tell which way a cell's inventory points in this bot, given whether it starts by selling."""
     match state.config.direction:
         case "short":
-            return Home.SHORT
+            return SHORT
         case "neutral":
-            return Home.SHORT if selling else Home.LONG
+            return SHORT if selling else LONG
         case _:
-            return Home.LONG
+            return LONG

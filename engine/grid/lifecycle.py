@@ -23,6 +23,8 @@ STOPPABLE = frozenset(
     {BotStatus.ENTERING, BotStatus.RUNNING, BotStatus.PAUSING, BotStatus.STOPPING, BotStatus.CLOSING}
 )
 
+_ENDING = (BotStatus.STOPPING, BotStatus.PAUSING)
+
 
 def become(state: GridState, status: BotStatus, reason: str, out: list[GridEffect]) -> None:
     """Change the bot's status; raise IllegalMove for a move that the table does not list."""
@@ -132,7 +134,7 @@ def _resume(state: GridState, now: Instant, out: list[GridEffect]) -> None:
         return
     become(state, BotStatus.RUNNING, "goes on with what it holds", out)
     cells.replan_all(state, now, out)
-    cells.keep_window(state, now, out)
+    cells.keep_window(state, now, out, everywhere=True)
 
 
 def _is_under_way(state: GridState) -> bool:
@@ -150,7 +152,7 @@ def _is_under_way(state: GridState) -> bool:
 def _build_cells(state: GridState, sizing: Sizing) -> None:
     # Names must stay unique over a bot's whole life, so a rebuilt grid goes on counting; it skips one, because a
     # new cell does not remember the executions of the last order that its level had.
-    generation = max((cell.slot.generation + 1 for cell in state.cells), default=0)
+    generation = state.newest_generation = state.newest_generation + 1 if state.cells else 0
     state.cells = [
         Cell(
             index=index,
@@ -197,7 +199,7 @@ def halt(state: GridState, reason: str, out: list[GridEffect]) -> None:
 
 def check_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     """When the last order of a stopping bot is over, ask the venue whether it agrees."""
-    if state.status not in (BotStatus.STOPPING, BotStatus.PAUSING) or state.quiet_since_ms:
+    if state.status not in _ENDING or state.quiet_since_ms:
         return
     if all(slot.is_empty for slot in all_slots(state)):
         state.quiet_since_ms = now
@@ -206,7 +208,7 @@ def check_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
 
 def ask_if_quiet(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     """Ask the venue for the proof that a stopping bot has no order, again for as long as none has come."""
-    if state.status not in (BotStatus.STOPPING, BotStatus.PAUSING):
+    if state.status not in _ENDING:
         return
     if not state.quiet_since_ms:
         check_quiet(state, now, out)

@@ -26,7 +26,18 @@ from engine.grid.messages import (
 )
 from engine.grid.orders import ENTRY, EXIT, parse_link_id
 from engine.grid.resync import GRIDLESS, adopt_later, catch_up, find_slot, is_news, named_slots, resynced
-from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
+from engine.grid.state import (
+    CANCELLING,
+    LIVE,
+    NO_ORDER,
+    RUNNING,
+    SENT,
+    UNKNOWN,
+    BotStatus,
+    Cell,
+    GridState,
+    Slot,
+)
 from engine.ids import Instant, LinkId
 from engine.trading.orders import (
     CancelRefused,
@@ -106,10 +117,10 @@ def _on_report(state: GridState, report: OrderReport, now: Instant, out: list[Gr
 
 def _on_accepted(state: GridState, fact: OrderAccepted, now: Instant, out: list[GridEffect]) -> None:
     found = _current(state, fact.link_id)
-    if found is None or found[0].phase not in (OrderPhase.SENT, OrderPhase.UNKNOWN):
+    if found is None or found[0].phase not in (SENT, UNKNOWN):
         return
     slot, cell = found
-    slot.phase = OrderPhase.LIVE
+    slot.phase = LIVE
     if slot.cancel_is_ours:
         # The cancel was wished for while nobody knew whether there was anything to cancel.
         slots.cancel(state, slot, _level_of(state, slot, cell), now, out)
@@ -120,7 +131,7 @@ def _on_rejected(state: GridState, fact: OrderRejected, now: Instant, out: list[
     if found is None:
         return
     slot, cell = found
-    if slot.phase is OrderPhase.NONE:
+    if slot.phase is NO_ORDER:
         return
     if fact.reason is RejectReason.DUPLICATE_LINK_ID or slot.resent:
         # "Already placed", or one of two requests under this name was refused: ask what became of the order.
@@ -151,7 +162,7 @@ def _on_cancel_refused(state: GridState, fact: CancelRefused, now: Instant, out:
         return
     slot, _ = found
     # "No such order" right after a create, or no answer at all: only a look-up tells.
-    slot.phase = OrderPhase.UNKNOWN
+    slot.phase = UNKNOWN
     if fact.reason in (RejectReason.NOT_FOUND, RejectReason.ALREADY_CLOSED):
         slots.wake_at(state, slot, Instant(now + 10_000))
         out.append(LookUpOrder(fact.link_id))
@@ -166,7 +177,7 @@ def _on_absent(state: GridState, fact: OrderAbsent, now: Instant, out: list[Grid
     if found is None or found[0].is_empty or found[0].final_status is not None:
         return
     slot, cell = found
-    if slot.phase in (OrderPhase.LIVE, OrderPhase.CANCELLING):
+    if slot.phase in (LIVE, CANCELLING):
         # The venue told us of it before, or was not asked: one old answer does not undo that.
         slots.recheck(state, slot, fact.link_id, now, out)
         return
@@ -174,7 +185,7 @@ def _on_absent(state: GridState, fact: OrderAbsent, now: Instant, out: list[Grid
     if now < grace_over_ms or state.syncing:
         slots.wake_at(state, slot, Instant(max(grace_over_ms, now + 1_000)))
         return
-    wanted = BotStatus.RUNNING if cell else BotStatus.ENTERING if slot is state.entry else BotStatus.CLOSING
+    wanted = RUNNING if cell else BotStatus.ENTERING if slot is state.entry else BotStatus.CLOSING
     if state.status is wanted and not (slot.cancel_is_ours or slot.name_is_taken or slot.filled):
         out.append(slots.resend(state, slot, _level_of(state, slot, cell), now))
         slot.resent = True
@@ -200,11 +211,7 @@ def _done(state: GridState, slot: Slot, cell: Cell | None, now: Instant, out: li
         cells.keep_window(state, now, out)
         trailing.finish(state, now, out)
         lifecycle.check_quiet(state, now, out)
-        if (
-            state.config.target_profit is not None
-            or state.config.trailing_up_limit
-            or state.config.trailing_down_limit
-        ):
+        if state.terms.follows_results:
             stops.on_price(state, now, out)
 
 
@@ -227,7 +234,7 @@ def _on_woke(state: GridState, fact: Woke, now: Instant, out: list[GridEffect]) 
             slots.wake_bot_at(state, slot.wake_ms)
             continue
         slot.wake_ms = Instant(0)
-        if slot.phase is OrderPhase.NONE:
+        if slot.phase is NO_ORDER:
             _retry(state, slot, now, out)
         elif slot.final_status is not None:
             missing = True
@@ -251,9 +258,9 @@ def _retry(state: GridState, slot: Slot, now: Instant, out: list[GridEffect]) ->
 def _on_resync_started(state: GridState, fact: ResyncStarted, now: Instant, out: list[GridEffect]) -> None:
     state.syncing = True
     for slot in lifecycle.all_slots(state):
-        if slot.phase in (OrderPhase.SENT, OrderPhase.CANCELLING):
+        if slot.phase in (SENT, CANCELLING):
             # The request may have ended with the process that made it.
-            slot.phase = OrderPhase.UNKNOWN
+            slot.phase = UNKNOWN
 
 
 def _on_resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:

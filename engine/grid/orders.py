@@ -8,15 +8,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from engine.ids import BotId, LinkId
-from engine.trading.orders import Side
+from engine.trading.orders import BUY, SELL, Side
 
 ENTRY = "entry"
 """In place of a level: the market order that acquires the starting inventory."""
 EXIT = "exit"
 """In place of a level: the market order that closes the position."""
 
-_SIDE_LETTER = {Side.BUY: "b", Side.SELL: "s"}
-_LETTER_SIDE = {letter: side for side, letter in _SIDE_LETTER.items()}
+_LETTER_SIDE = {"b": BUY, "s": SELL}
 
 
 class OrderName(NamedTuple):
@@ -34,7 +33,8 @@ def link_prefix(bot: BotId) -> str:
 
 def link_id(bot: BotId, level: int | str, generation: int, side: Side) -> LinkId:
     """Name an order. At most 36 characters, as Bybit demands, for any level and a million generations."""
-    return LinkId(f"tg-{bot}_{level}_{generation}_{_SIDE_LETTER[side]}")
+    letter = "b" if side is BUY else "s"
+    return LinkId(f"tg-{bot}_{level}_{generation}_{letter}")
 
 
 @lru_cache(maxsize=16_384)

@@ -7,9 +7,9 @@ the list of open orders with the slots. Orders of other programs never reach thi
 from engine.grid import cells, lifecycle, slots, stops, trailing
 from engine.grid.messages import GridEffect, Note, NoteKind, Resynced
 from engine.grid.orders import ENTRY, EXIT, OrderName, parse_link_id
-from engine.grid.state import BotStatus, Cell, GridState, OrderPhase, Slot
+from engine.grid.state import NO_ORDER, RUNNING, BotStatus, Cell, GridState, Slot
 from engine.ids import Instant
-from engine.trading.orders import CancelOrder, Execution, LookUpOrder, OrderReport, Side
+from engine.trading.orders import BUY, CancelOrder, Execution, LookUpOrder, OrderReport
 
 GRIDLESS = frozenset(
     {BotStatus.STOPPING, BotStatus.PAUSING, BotStatus.CLOSING, BotStatus.STOPPED, BotStatus.PAUSED}
@@ -30,7 +30,7 @@ def find_slot(state: GridState, name: OrderName) -> tuple[Slot, Cell | None] | N
     assert isinstance(level, int)
     if not state.cells:
         return None
-    position = (level if side is Side.BUY else level - 1) - state.cells[0].index
+    position = (level if side is BUY else level - 1) - state.cells[0].index
     if not 0 <= position < len(state.cells):
         return None
     cell = state.cells[position]
@@ -43,9 +43,9 @@ def catch_up(state: GridState, name: OrderName, now: Instant, out: list[GridEffe
     A name outside the range with a number above all that we remember was given after such a move. A lower number
     is a late word about an order of a level that the range has left.
     """
-    if not isinstance(name.level, int) or name.generation <= trailing.newest_generation(state):
+    if not isinstance(name.level, int) or name.generation <= state.newest_generation:
         return
-    index = name.level if name.side is Side.BUY else name.level - 1
+    index = name.level if name.side is BUY else name.level - 1
     for _ in range(len(state.cells)):
         if index > state.cells[-1].index and state.config.trailing_up_limit is not None:
             direction, mover = 1, state.cells[0]
@@ -61,7 +61,7 @@ def catch_up(state: GridState, name: OrderName, now: Instant, out: list[GridEffe
 def is_news(state: GridState, name: OrderName) -> bool:
     """Tell whether an order is newer than all that we remember of its place."""
     found = find_slot(state, name)
-    return name.generation > (found[0].generation if found else trailing.newest_generation(state))
+    return name.generation > (found[0].generation if found else state.newest_generation)
 
 
 def adopt_later(
@@ -79,6 +79,8 @@ def adopt_later(
         if cell.is_opening:
             cell.opened_lots = 0
     slots.adopt(slot, generation, fact.side, fact.ticks, lots, now)
+    if cell is not None:
+        state.newest_generation = max(state.newest_generation, generation)
 
 
 def resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]) -> None:
@@ -105,9 +107,9 @@ def resynced(state: GridState, view: Resynced, now: Instant, out: list[GridEffec
             lifecycle.retry_market(state, slot, now, out)
     # Stops first: a bot that must end now places nothing before.
     stops.on_price(state, now, out)
-    if state.status is BotStatus.RUNNING:
+    if state.status is RUNNING:
         cells.replan_all(state, now, out)
-        cells.keep_window(state, now, out)
+        cells.keep_window(state, now, out, everywhere=True)
 
 
 def named_slots(state: GridState) -> list[tuple[Slot, int | str]]:
@@ -134,7 +136,7 @@ def _match(state: GridState, view: Resynced, now: Instant, out: list[GridEffect]
         if name.generation > slot.generation:
             adopt_later(state, slot, cell, report, name.generation, now)
             out.append(Note(NoteKind.ADOPTED, f"took over {report.link_id}", _level_of(name)))
-        elif name.generation < slot.generation or slot.phase is OrderPhase.NONE or slot.side is not name.side:
+        elif name.generation < slot.generation or slot.phase is NO_ORDER or slot.side is not name.side:
             # A list older than the slot's present order shows its predecessor, which is over by now.
             if slot.sent_ms < view.asked_ms:
                 _end_orphan(report, out)

@@ -7,8 +7,9 @@ not placed and the level says why.
 from engine.grid.config import Direction
 from engine.grid.state import GridState
 from engine.trading.instrument import AMOUNT_SCALE
-from engine.trading.orders import Side
+from engine.trading.orders import BUY, Side
 
+_BUYERS = (Direction.SPOT, Direction.LONG)
 PRICE_BAND_PERCENT = 5
 """A limit order this far on the wrong side of the market is a typing error, not a trade."""
 
@@ -18,7 +19,7 @@ def is_off_market(state: GridState, side: Side, ticks: int) -> bool:
     last = state.last_ticks
     if not last:
         return False
-    if side is Side.BUY:
+    if side is BUY:
         return ticks * 100 > last * (100 + PRICE_BAND_PERCENT)
     return ticks * 100 < last * (100 - PRICE_BAND_PERCENT)
 
@@ -40,7 +41,7 @@ def refuse(state: GridState, side: Side, ticks: int, lots: int, *, opening: bool
     if ticks * lots * instrument.value_per_tick_lot > budget:
         return "one order is worth more than the whole investment"
     last = state.last_ticks
-    if side is Side.BUY and state.config.direction in (Direction.SPOT, Direction.LONG):
+    if side is BUY and state.config.direction in _BUYERS:
         held = state.ledger.base_units * last * instrument.tick_units // AMOUNT_SCALE
         if last and held > 2 * budget:
             return "the position is already worth twice what the investment carries"

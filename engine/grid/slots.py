@@ -7,9 +7,13 @@ An order is done only when every execution that its final report counts has been
 
 from engine.grid.messages import GridEffect
 from engine.grid.orders import ENTRY, EXIT, link_id
-from engine.grid.state import GridState, OrderPhase, Slot
+from engine.grid.state import CANCELLING, LIVE, NO_ORDER, SENT, UNKNOWN, GridState, Slot
 from engine.ids import Instant, LinkId
 from engine.trading.orders import (
+    FILLED,
+    LIMIT,
+    MARKET,
+    POST_ONLY,
     CancelOrder,
     Execution,
     LookUpOrder,
@@ -32,6 +36,8 @@ def send(
 ) -> PlaceOrder:
     """Put a new order into an empty slot under a new name. `ticks` is 0 for a market order."""
     slot.generation += 1
+    if level not in (ENTRY, EXIT):
+        state.newest_generation = max(state.newest_generation, slot.generation)
     slot.side = side
     slot.ticks = ticks
     slot.lots = lots
@@ -41,7 +47,7 @@ def send(
 
 def resend(state: GridState, slot: Slot, level: int | str, now: Instant) -> PlaceOrder:
     """Send a slot's order to the letter, once more if it was sent before: one name never means two orders."""
-    slot.phase = OrderPhase.SENT
+    slot.phase = SENT
     slot.sent_ms = now
     return PlaceOrder(
         link_id=name_of(state, slot, level),
@@ -56,7 +62,7 @@ def resend(state: GridState, slot: Slot, level: int | str, now: Instant) -> Plac
 def adopt(slot: Slot, generation: int, side: Side, ticks: int, lots: int, now: Instant) -> None:
     """Take over an order that an earlier life of this bot placed and did not live to write down."""
     slot.generation = generation
-    slot.phase = OrderPhase.LIVE
+    slot.phase = LIVE
     slot.side = side
     slot.ticks = ticks
     slot.lots = lots
@@ -71,14 +77,14 @@ def name_of(state: GridState, slot: Slot, level: int | str) -> LinkId:
 
 def cancel(state: GridState, slot: Slot, level: int | str, now: Instant, out: list[GridEffect]) -> None:
     """Ask for the end of a slot's order, whatever we believe about it."""
-    if slot.phase in (OrderPhase.NONE, OrderPhase.CANCELLING):
+    if slot.phase in (NO_ORDER, CANCELLING):
         return
     slot.cancel_is_ours = True
     name = name_of(state, slot, level)
-    if slot.phase is OrderPhase.UNKNOWN:
+    if slot.phase is UNKNOWN:
         out.append(LookUpOrder(name))
         return
-    slot.phase = OrderPhase.CANCELLING
+    slot.phase = CANCELLING
     wake_at(state, slot, Instant(now + 10_000))
     out.append(CancelOrder(name))
 
@@ -91,11 +97,11 @@ def apply_report(state: GridState, slot: Slot, report: OrderReport, now: Instant
             return False
         slot.ticks = report.ticks
         slot.lots = report.lots
-        if slot.cancel_is_ours and slot.phase is not OrderPhase.CANCELLING:
-            slot.phase = OrderPhase.CANCELLING
+        if slot.cancel_is_ours and slot.phase is not CANCELLING:
+            slot.phase = CANCELLING
             out.append(CancelOrder(report.link_id))
-        elif slot.phase is not OrderPhase.CANCELLING:
-            slot.phase = OrderPhase.LIVE
+        elif slot.phase is not CANCELLING:
+            slot.phase = LIVE
         return False
     slot.final_status = report.status
     slot.final_filled = report.filled_lots
@@ -120,14 +126,14 @@ def apply_execution(slot: Slot, execution: Execution) -> bool | None:
 
 def doubt(state: GridState, slot: Slot, name: LinkId, now: Instant, out: list[GridEffect]) -> None:
     """Hold a slot whose request got no answer, and ask the venue; what is known to rest is in no doubt."""
-    if slot.phase in (OrderPhase.NONE, OrderPhase.LIVE) or slot.final_status is not None:
+    if slot.phase in (NO_ORDER, LIVE) or slot.final_status is not None:
         return
     recheck(state, slot, name, now, out)
 
 
 def recheck(state: GridState, slot: Slot, name: LinkId, now: Instant, out: list[GridEffect]) -> None:
     """Ask again about an order that we thought we knew."""
-    slot.phase = OrderPhase.UNKNOWN
+    slot.phase = UNKNOWN
     wake_at(state, slot, Instant(now + 10_000))
     out.append(LookUpOrder(name))
 
@@ -136,9 +142,9 @@ def clear(slot: Slot) -> tuple[OrderStatus, bool]:
     """Empty a slot whose order is done; give its final status and whether the cancel was ours."""
     status = slot.final_status
     if status is None or slot.filled >= slot.lots:
-        status = OrderStatus.FILLED
+        status = FILLED
     ours = slot.cancel_is_ours
-    slot.phase = OrderPhase.NONE
+    slot.phase = NO_ORDER
     slot.cancel_is_ours = False
     slot.final_status = None
     slot.wake_ms = Instant(0)
@@ -171,5 +177,5 @@ def _forget_last(slot: Slot) -> None:
 
 def _kind(state: GridState, level: int | str) -> OrderKind:
     if level in (ENTRY, EXIT):
-        return OrderKind.MARKET
-    return OrderKind.POST_ONLY if state.config.post_only else OrderKind.LIMIT
+        return MARKET
+    return POST_ONLY if state.config.post_only else LIMIT

@@ -11,16 +11,18 @@ dearest thing on the hot path. Everything else in the engine is frozen.
 
 import hashlib
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
 from engine.errors import RejectReason
 from engine.grid.config import Direction, GridConfig
 from engine.grid.sizing import Sizing
+from engine.grid.terms import Terms
 from engine.ids import BotId, ExecutionId, Instant
 from engine.machine import Transitions
 from engine.trading.instrument import FeeRates, Instrument
-from engine.trading.orders import Execution, OrderStatus, Side
+from engine.trading.orders import BUY, SELL, Execution, OrderStatus, Side
 
 NEVER_TICKS = 2**62
 """A price that no market reaches."""
@@ -96,7 +98,10 @@ class Home(StrEnum):
     @property
     def opening_side(self) -> Side:
         """Give the side that builds inventory."""
-        return Side.BUY if self is Home.LONG else Side.SELL
+        return BUY if self is LONG else SELL
+
+
+LONG, SHORT = Home
 
 
 class OrderPhase(StrEnum):
@@ -109,6 +114,11 @@ class OrderPhase(StrEnum):
     CANCELLING = "cancelling"
     UNKNOWN = "unknown"
     """It may or may not exist. Only a definite answer of the venue ends this."""
+
+
+NO_ORDER, SENT, LIVE, CANCELLING, UNKNOWN = OrderPhase
+RUNNING = BotStatus.RUNNING
+"""By themselves, as `engine.trading.orders.BUY` is: the machine asks for them most often."""
 
 
 class Slot(msgspec.Struct):
@@ -142,7 +152,7 @@ class Slot(msgspec.Struct):
     @property
     def is_empty(self) -> bool:
         """Tell whether no order of this slot can be at the venue."""
-        return self.phase is OrderPhase.NONE
+        return self.phase is NO_ORDER
 
 
 class Cell(msgspec.Struct):
@@ -173,7 +183,7 @@ class Cell(msgspec.Struct):
     @property
     def is_opening(self) -> bool:
         """Tell whether the next order builds inventory."""
-        return self.side is self.home.opening_side
+        return (self.side is BUY) is (self.home is LONG)
 
 
 class Ledger(msgspec.Struct):
@@ -206,7 +216,7 @@ class Ledger(msgspec.Struct):
     """The deepest fall of the total result from an earlier peak."""
 
 
-class GridState(msgspec.Struct):
+class GridState(msgspec.Struct, dict=True):
     """One bot, whole: from its own state and the venue's facts alone it can go on after any crash."""
 
     bot: BotId
@@ -218,6 +228,8 @@ class GridState(msgspec.Struct):
     sizing: Sizing | None = None
     cells: list[Cell] = msgspec.field(default_factory=list)
     """Lowest interval first, without gaps in `index`."""
+    newest_generation: int = 0
+    """The highest number in any name that a level of this grid has ever had, as far as we remember."""
     entry: Slot = msgspec.field(default_factory=Slot)
     entry_left: int = 0
     exit: Slot = msgspec.field(default_factory=Slot)
@@ -250,6 +262,15 @@ class GridState(msgspec.Struct):
     command_version: int = 0
     """The owner's last wish that was carried out. A restart repeats no older one: what a stop-loss has ended
     stays ended until the owner wants it again."""
+
+    def __post_init__(self) -> None:
+        """Count what a state did not know that was written down before the field existed."""
+        self.newest_generation = max([self.newest_generation, *(cell.slot.generation for cell in self.cells)])
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Give the config in ticks and units. Not a field: it is neither written down nor part of the hash."""
+        return Terms(self.config, self.instrument, self.fees)
 
     @property
     def is_spot(self) -> bool:

@@ -5,11 +5,11 @@ trade and stays silent about all others. Stops go by the last traded price.
 """
 
 from engine.grid import accounting, lifecycle, trailing
-from engine.grid.config import Direction, PriceStop, StopAction
+from engine.grid.config import PriceStop, StopAction
 from engine.grid.messages import GridEffect, Note, NoteKind, Pause, Stop
 from engine.grid.state import NEVER_TICKS, BotStatus, GridState
 from engine.ids import Instant
-from engine.trading.instrument import AMOUNT_SCALE, amount_units
+from engine.trading.instrument import AMOUNT_SCALE
 
 _ARMED = (BotStatus.RUNNING, BotStatus.ENTERING)
 
@@ -37,19 +37,22 @@ def reached(state: GridState, ticks: int) -> str | None:
 def refresh_watch(state: GridState) -> None:
     """Work out the nearest prices below and above that concern the bot."""
     low, high = 0, NEVER_TICKS
-    if state.status is BotStatus.AWAITING_TRIGGER:
+    status, terms = state.status, state.terms
+    if status in _ARMED:
+        for _, ticks, is_below in terms.stops:
+            low, high = (max(low, ticks), high) if is_below else (low, min(high, ticks))
+        if terms.target_units is not None:
+            target_low, target_high = _target_ticks(state, terms.target_units)
+            low, high = max(low, target_low), min(high, target_high)
+        if terms.lowest_ticks is not None:
+            low = max(low, trailing.down_ticks(state))
+        if terms.highest_ticks is not None:
+            high = min(high, trailing.up_ticks(state))
+    elif status is BotStatus.AWAITING_TRIGGER:
         if state.trigger_is_above:
             high = _trigger_ticks(state)
         else:
             low = _trigger_ticks(state)
-    elif state.status in _ARMED:
-        for stop, is_below in _price_stops(state):
-            ticks = state.instrument.nearest_ticks(stop.price)
-            low, high = (max(low, ticks), high) if is_below else (low, min(high, ticks))
-        if state.config.target_profit is not None:
-            target_low, target_high = _target_ticks(state)
-            low, high = max(low, target_low), min(high, target_high)
-        low, high = max(low, trailing.down_ticks(state)), min(high, trailing.up_ticks(state))
     state.watch_low, state.watch_high = low, high
 
 
@@ -64,9 +67,9 @@ def _stop_hit(state: GridState, now: Instant, out: list[GridEffect]) -> bool:
         else:
             lifecycle.stop(state, Stop(hit.action is StopAction.CLOSE, text), now, out)
         return True
-    target = state.config.target_profit
-    if target is not None and accounting.total_units(state, last) >= amount_units(target):
-        text = f"target profit of {target} {state.instrument.quote} reached"
+    target = state.terms.target_units
+    if target is not None and accounting.total_units(state, last) >= target:
+        text = f"target profit of {state.config.target_profit} {state.instrument.quote} reached"
         out.append(Note(NoteKind.STOP_HIT, text))
         lifecycle.stop(state, Stop(True, text), now, out)
         return True
@@ -74,8 +77,7 @@ def _stop_hit(state: GridState, now: Instant, out: list[GridEffect]) -> bool:
 
 
 def _reached_stop(state: GridState, ticks: int) -> PriceStop | None:
-    for stop, is_below in _price_stops(state):
-        level = state.instrument.nearest_ticks(stop.price)
+    for stop, level, is_below in state.terms.stops:
         if ticks <= level if is_below else ticks >= level:
             return stop
     return None
@@ -86,18 +88,10 @@ def _describe(state: GridState, stop: PriceStop, ticks: int) -> str:
     return f"{name} at {stop.price}: the market traded at {state.instrument.price_text(ticks)}"
 
 
-def _price_stops(state: GridState) -> list[tuple[PriceStop, bool]]:
-    """List the stops, each with whether it lies below the market."""
-    loss_below = state.config.direction is not Direction.SHORT
-    stops = ((state.config.stop_loss, loss_below), (state.config.take_profit, not loss_below))
-    return [(stop, is_below) for stop, is_below in stops if stop is not None]
-
-
-def _target_ticks(state: GridState) -> tuple[int, int]:
+def _target_ticks(state: GridState, target_units: int) -> tuple[int, int]:
     """Solve cash + inventory × price ≥ target for the price: (at or below, at or above)."""
-    assert state.config.target_profit is not None
     ledger = state.ledger
-    missing = amount_units(state.config.target_profit) - ledger.cash_units
+    missing = target_units - ledger.cash_units
     per_tick_scaled = ledger.base_units * state.instrument.tick_units
     if per_tick_scaled > 0:
         return 0, max(1, -(-missing * AMOUNT_SCALE // per_tick_scaled))
@@ -108,5 +102,5 @@ def _target_ticks(state: GridState) -> tuple[int, int]:
 
 
 def _trigger_ticks(state: GridState) -> int:
-    assert state.config.trigger_price is not None
-    return state.instrument.nearest_ticks(state.config.trigger_price)
+    assert state.terms.trigger_ticks is not None
+    return state.terms.trigger_ticks

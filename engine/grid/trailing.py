@@ -6,32 +6,29 @@ moves with its cell, so a falling range sells what it bought higher at the old b
 names. A cell that moves up empty buys with the money it was given, so with fewer lots.
 """
 
-from decimal import Decimal
-
 from engine.grid import cells, slots
-from engine.grid.levels import level_ticks
 from engine.grid.messages import GridEffect, Note, NoteKind
-from engine.grid.state import NEVER_TICKS, BotStatus, Cell, GridState
+from engine.grid.state import NEVER_TICKS, RUNNING, Cell, GridState
 from engine.ids import Instant
-from engine.trading.orders import Side
+from engine.trading.orders import BUY, SELL
 
 
 def up_ticks(state: GridState) -> int:
     """Give the price at which the range rises next; NEVER_TICKS if it does not."""
-    limit = state.config.trailing_up_limit
-    if limit is None or not state.cells:
+    highest = state.terms.highest_ticks
+    if highest is None or not state.cells:
         return NEVER_TICKS
-    new_top = _level(state, state.cells[-1].index + 2)
-    return new_top if state.instrument.price(new_top) <= limit and _carries_up(state) else NEVER_TICKS
+    new_top = state.terms.levels[state.cells[-1].index + 2]
+    return new_top if new_top <= highest and _carries_up(state) else NEVER_TICKS
 
 
 def down_ticks(state: GridState) -> int:
     """Give the price at which the range falls next; 0 if it does not."""
-    limit = state.config.trailing_down_limit
-    if limit is None or not state.cells:
+    lowest = state.terms.lowest_ticks
+    if lowest is None or not state.cells:
         return 0
-    new_bottom = _level(state, state.cells[0].index - 1)
-    if new_bottom < 1 or state.instrument.price(new_bottom) < limit:
+    new_bottom = state.terms.levels[state.cells[0].index - 1]
+    if new_bottom < max(1, lowest):
         return 0
     lots = min(state.cells[-1].lots, max(1, cells.closing_lots(state, state.cells[-1])))
     return new_bottom if state.instrument.is_tradable(new_bottom, lots) else 0
@@ -43,11 +40,11 @@ def consider(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     The cell at the other end is the one that moves, and it must want what it will want there: a level that still
     has to sell, although the price is above it, sells first.
     """
-    while state.status is BotStatus.RUNNING and not state.shift and not state.syncing:
+    while state.status is RUNNING and not state.shift and not state.syncing:
         lowest, highest = state.cells[0].side, state.cells[-1].side
-        if state.last_ticks >= up_ticks(state) and lowest is highest is Side.BUY:
+        if lowest is highest is BUY and state.last_ticks >= up_ticks(state):
             direction = 1
-        elif 0 < state.last_ticks <= down_ticks(state) and lowest is highest is Side.SELL:
+        elif lowest is highest is SELL and 0 < state.last_ticks <= down_ticks(state):
             direction = -1
         else:
             return
@@ -68,7 +65,7 @@ def finish(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     if not mover.slot.is_empty:
         return
     state.shift = 0
-    if mover.side is (Side.BUY if direction > 0 else Side.SELL):
+    if mover.side is (BUY if direction > 0 else SELL):
         move(state, direction)
         text = "up" if direction > 0 else "down"
         out.append(Note(NoteKind.SHIFTED, f"the range moved {text} by one level", mover.index))
@@ -76,26 +73,20 @@ def finish(state: GridState, now: Instant, out: list[GridEffect]) -> None:
     cells.keep_window(state, now, out)
 
 
-def newest_generation(state: GridState) -> int:
-    """Give the highest number in any name that a level of this grid has ever had, as far as we remember."""
-    return max((cell.slot.generation for cell in state.cells), default=0)
-
-
 def move(state: GridState, direction: int) -> None:
     """Carry the outermost cell to the other end, under order names never used there before."""
-    generation = newest_generation(state)
     if direction > 0:
         mover = state.cells.pop(0)
-        old_ticks = _level(state, mover.index)
+        old_ticks = state.terms.levels[mover.index]
         mover.index = state.cells[-1].index + 1
         if mover.is_opening and not mover.opened_lots:
-            mover.lots = mover.lots * old_ticks // _level(state, mover.index)
+            mover.lots = mover.lots * old_ticks // state.terms.levels[mover.index]
         state.cells.append(mover)
     else:
         mover = state.cells.pop()
         mover.index = state.cells[0].index - 1
         state.cells.insert(0, mover)
-    mover.slot.generation = generation
+    mover.slot.generation = state.newest_generation
     mover.requotes = 0
     mover.blocked = False
 
@@ -105,11 +96,7 @@ def _carries_up(state: GridState) -> bool:
     mover: Cell = state.cells[0]
     if not mover.is_opening or mover.opened_lots:
         return True
-    new_ticks = _level(state, state.cells[-1].index + 1)
-    lots = mover.lots * _level(state, mover.index) // new_ticks
-    fee = max(state.fees.maker, state.fees.taker, Decimal(0)) if state.is_spot else Decimal(0)
-    return state.instrument.is_tradable(new_ticks, int(lots * (1 - fee)))
-
-
-def _level(state: GridState, index: int) -> int:
-    return level_ticks(state.config, state.instrument, index)
+    levels = state.terms.levels
+    new_ticks = levels[state.cells[-1].index + 1]
+    lots = mover.lots * levels[mover.index] // new_ticks
+    return state.instrument.is_tradable(new_ticks, state.terms.after_fee(lots))

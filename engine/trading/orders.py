@@ -22,7 +22,11 @@ class Side(StrEnum):
     @property
     def opposite(self) -> "Side":
         """Give the other side."""
-        return Side.SELL if self is Side.BUY else Side.BUY
+        return SELL if self is BUY else BUY
+
+
+BUY, SELL = Side
+"""The members by themselves: Python 3.11 takes 0.2 µs to find one in its class, a step asks dozens of times."""
 
 
 class OrderKind(StrEnum):
@@ -32,6 +36,9 @@ class OrderKind(StrEnum):
     POST_ONLY = "post_only"
     """A limit order that is rejected instead of taking liquidity."""
     MARKET = "market"
+
+
+LIMIT, POST_ONLY, MARKET = OrderKind
 
 
 class OrderStatus(StrEnum):
@@ -48,7 +55,10 @@ class OrderStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Tell whether no more executions can follow, beyond those that `filled_lots` already counts."""
-        return self is not OrderStatus.OPEN
+        return self is not OPEN
+
+
+OPEN, FILLED, CANCELLED, REJECTED = OrderStatus
 
 
 # ---------------------------------------------------------------------- effects: what we ask

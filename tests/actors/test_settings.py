@@ -6,7 +6,7 @@ import pytest
 
 from actors import settings
 from actors.dotenv import DotenvError, merged_environment, read_dotenv
-from actors.home import AlreadyRunning, Home
+from actors.home import AlreadyRunning, Home, UnusableHome
 from actors.settings import FeedChoice, FeedKind, Placement, SettingsError, load
 from adapters.secrets import sealed
 from adapters.secrets.keys import ApiKey
@@ -200,7 +200,7 @@ def test_a_token_is_drawn_once_and_only_its_owner_reads_it(tmp_path: Path) -> No
     file = home.path / "api.token"
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o644)
-    with pytest.raises(PermissionError, match="chmod 600"):
+    with pytest.raises(UnusableHome, match="chmod 600"):
         home.token("api")
 
 

@@ -17,8 +17,9 @@ from actors.settings import load
 from actors.wiring import Engine, start_engine
 from api.access.context import Site
 from api.access.limits import RequestLimits
-from api.app import ApiServer, listen_on
+from api.app import ApiServer
 from api.demo import suggest
+from api.listening import listen_on
 from api.services import Programme, Services, assemble
 from engine.access.rates import Rate, RateClass
 from storage.database import Database

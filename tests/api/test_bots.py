@@ -266,12 +266,17 @@ async def test_prometheus_reads_the_bots_the_components_and_our_own_times(
 async def test_a_stopped_bot_has_no_order_and_starts_again(api: Api) -> None:
     bot = (await api.create("stops"))["id"]
     await until(api, bot, lambda it: it["status"] == "running")
-    assert (await api.post(f"/api/v1/bots/{bot}/stop", {"sell": True})).status == 200
+    assert (await api.post(f"/api/v1/bots/{bot}/stop", {"sell": True}, key="sell")).status == 200
     ended = await until(api, bot, lambda it: it["status"] == "stopped")
     assert ended["open_orders"] == 0
     assert Decimal(ended["profit"]["base_inventory"]) < Decimal("0.0001")
     assert (await api.post(f"/api/v1/bots/{bot}/start")).status == 200
     await until(api, bot, lambda it: it["status"] == "running" and it["open_orders"] > 0)
+    # Whoever missed the first answer asks again: what was wanted since then stays.
+    repeated = await api.post(f"/api/v1/bots/{bot}/stop", {"sell": True}, key="sell")
+    assert (repeated.status, repeated.body["desired"]) == (200, "running")
+    other = await api.post(f"/api/v1/bots/{bot}/stop", {"sell": False}, key="sell")
+    assert (other.status, other.body["type"]) == (409, "urn:trellis:problem:different-content")
 
 
 async def test_an_emergency_stop_leaves_no_order(api: Api) -> None:

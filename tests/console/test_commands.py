@@ -1,7 +1,6 @@
 """The console without a running program: help, numbers, keys, recordings, and what it says when nothing runs."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,25 +13,10 @@ from adapters.exchanges.paper.feeds.recorder import read_events, read_header
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets import sealed
 from api.console.numbers import aligned, duration, percent, plain
+from tests.console.program import ROOT, trellis
 
-ROOT = Path(__file__).parents[2]
 SECRET = "s3cr3t-of-the-exchange"
 PHRASE = "correct horse battery"
-
-
-def trellis(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the console as a person would, in an empty folder (no `.env`) with a home of its own."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TRELLIS_", "RAY_"))}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "trellis.py"), *arguments],
-        env={**clean, "TRELLIS_HOME": str(home), "COLUMNS": "120", **environ},
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_help_names_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ def test_everything_starts_trades_stops_without_a_trace_and_continues(installati
     for words in ("grid profit", "floating", "fees", "funding", "total", "opens interval", "model"):
         assert words in shown
     assert "already runs on" in it.trellis("up", code=1)
+    assert "there is no such bot" in it.trellis("bots", "show", "no bot's id", code=1)
+    assert "there is no bot zzzzzzzz" in it.trellis("bots", "emergency-stop", "zzzzzzzz", code=1)
     assert "grids: 1 grids cannot be run (allowed: 2 to 500)" in it.trellis(
         "bots", "create", "BTCUSDT", "--lower", "1", "--upper", "2", "--grids", "1", "--amount", "1", code=1
     )

@@ -7,15 +7,18 @@ import msgspec
 import pytest
 
 from actors import wiring
+from actors.messages import StopOutcome
+from actors.views import UnknownBot
 from engine.errors import Refusal
 from engine.grid.config import Direction, GridConfig, PriceStop, StopAction
 from engine.grid.state import BotStatus
 from engine.ids import AccountId, BotId
 from storage.accounts import Accounts, Environment, NewAccount
 from storage.actions import Actions
-from storage.bots import DesiredState, NewBot, new_bot_id
+from storage.bots import DesiredState, NewBot
 from storage.rows import AlreadyExistsDifferently
 from storage.seed import OPERATOR, PAPER_ACCOUNT
+from tests.factories import new_bot_id
 from tests.scenarios.desk import desk_of
 from tests.scenarios.world import World, eventually
 
@@ -146,11 +149,36 @@ async def test_an_emergency_stop_of_one_bot_leaves_the_others(world: World) -> N
     assert len(world.open(second)) == 10
     await eventually(lambda: _wanted(world, first, DesiredState.EMERGENCY_STOPPED), "the stop is recorded")
     await world.has_status(first, BotStatus.STOPPED)
-    outcomes = await desk.emergency_stop("test", None)
-    assert all(each.stopped for each in outcomes)
+    # The table has bots of other tests too, which nobody runs.
+    stopped = {each.bot for each in await desk.emergency_stop("test", None) if each.stopped}
+    assert {first, second} <= stopped
     assert not world.account.open
     await eventually(lambda: _wanted(world, second, DesiredState.EMERGENCY_STOPPED), "the stop is recorded")
     await world.assert_reconciled(first, second)
+    await desk.close()
+
+
+async def test_an_emergency_stop_says_of_a_bot_without_a_process_whether_it_has_to_wait_for_one(
+    world: World,
+) -> None:
+    bot, ended = await world.run(), await world.run("neutral", leverage=3)
+    desk = await desk_of(world)
+    await desk.stop("test", ended, sell=False, command_id="end")
+    await eventually(lambda: _has_written(world, ended, "stopped"), "the end is written")
+    with pytest.raises(UnknownBot):
+        await desk.emergency_stop("test", BotId("zzzzzzzz"))
+    for each in (bot, ended):
+        await world.hosts[0].release(each)
+    assert await desk.emergency_stop("test", ended) == [StopOutcome(ended, True, 0, "it was not running")]
+    # Its orders rest at the venue: "nothing was running" would be a lie.
+    for chosen in (bot, None):
+        outcomes = {each.bot: each for each in await desk.emergency_stop("test", chosen)}
+        assert not outcomes[bot].stopped
+        assert "no process runs it now" in outcomes[bot].detail
+    await eventually(lambda: _wanted(world, bot, DesiredState.EMERGENCY_STOPPED), "the stop is recorded")
+    await world.hosts[0].assign([bot])
+    await world.has_status(bot, BotStatus.STOPPED)
+    assert not world.open(bot)
     await desk.close()
 
 
@@ -255,6 +283,11 @@ async def test_every_action_is_logged_and_every_level_explains_itself(world: Wor
 
 def _changed(**changes: object) -> GridConfig:
     return msgspec.structs.replace(CONFIG, **changes)
+
+
+async def _has_written(world: World, bot: BotId, status: str) -> bool:
+    row = await world.bots.get(bot)
+    return row is not None and row.status == status
 
 
 async def _wanted(

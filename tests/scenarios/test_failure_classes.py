@@ -123,7 +123,7 @@ async def test_05_double_mirror_order_by_stale_view(world: World) -> None:
         # Every fill is told again and again: by resyncs that overlap the stream, and by the stream itself.
         await asyncio.gather(*(live._on_gap() for _ in range(3)))
         for fill in await live._trading.executions(live.state.instrument, live._prefix, Instant(fill_ms)):
-            await live.on_fact(fill, fill.at_ms)
+            live.on_fact(fill, fill.at_ms)
     fills = len({each.link_id for each in world.executions(bot)})
     await world.assert_reconciled(bot)
     # One order for each of the ten intervals, the entry, and one answer to each order that was filled.

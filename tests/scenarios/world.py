@@ -34,12 +34,13 @@ from engine.grid.state import BotStatus, GridState, OrderPhase, new_state, state
 from engine.ids import BotId, ExecutionId
 from engine.trading.instrument import AMOUNT_DECIMALS, Instrument, amount_text
 from engine.trading.instrument import Market as MarketKind
-from storage.bots import Bots, DesiredState, NewBot, new_bot_id
+from storage.bots import Bots, DesiredState, NewBot
 from storage.database import Database
 from storage.executions import ExecutionRow
 from storage.journal import Journal
 from storage.seed import OPERATOR, PAPER_ACCOUNT
 from tests.adapters.paper.trading_fixtures import LINEAR, LISTED, SPOT, Market
+from tests.factories import new_bot_id
 
 PRICE = 60_000
 MONEY = {"USDT": "1000000", "BTC": "10"}

@@ -8,7 +8,7 @@ import pytest
 from engine.ids import BotId, ExecutionId, Instant, LinkId, VenueOrderId
 from engine.trading.orders import OrderKind, Side
 from storage.actions import ActionRow
-from storage.bots import BotRow, Bots, NewBot, new_bot_id
+from storage.bots import BotRow, Bots, NewBot
 from storage.database import Database
 from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.journal import JournalBatch, JournalRow
@@ -16,6 +16,7 @@ from storage.leases import Lease, Leases, bot_lease
 from storage.metrics import MetricRow
 from storage.orders import OrderRow
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
+from tests.factories import new_bot_id
 
 CONFIG = {"symbol": "BTCUSDT", "lower": "90000", "upper": "110000", "grids": 20}
 

@@ -11,12 +11,13 @@ import pytest
 from engine.ids import AccountId, BotId
 from storage.accounts import Accounts, Environment, NewAccount, SealedKey
 from storage.audit import Audit
-from storage.bots import BotRow, Bots, DesiredState, NewBot, VersionConflict, new_bot_id
+from storage.bots import BotRow, Bots, DesiredState, NewBot, VersionConflict
 from storage.database import Database
 from storage.leases import Lease
-from storage.rows import AlreadyExistsDifferently, BadCursor
+from storage.rows import PAGE_ROWS_MAX, AlreadyExistsDifferently, BadCursor
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
 from storage.users import Users
+from tests.factories import new_bot_id
 from tests.storage.conftest import CONFIG
 
 MakeBot = Callable[..., Awaitable[BotRow]]
@@ -116,8 +117,8 @@ async def test_wishes_made_at_once_leave_one_unbroken_record(
     made = [await make_bot() for _ in range(8)]
     await asyncio.gather(*(bots.set_desired(bot.id, DesiredState.EMERGENCY_STOPPED, "operator") for bot in made))
     assert (await Audit(database).verify()).is_intact
-    stopped = await bots.page(desired_states=[DesiredState.EMERGENCY_STOPPED])
-    assert {bot.id for bot in made} <= {row.id for row in stopped.items}
+    rows = {row.id: row for row in (await bots.page(limit=PAGE_ROWS_MAX)).items}
+    assert {rows[bot.id].desired_state for bot in made} == {DesiredState.EMERGENCY_STOPPED}
 
 
 async def test_pages_show_every_bot_once_while_others_are_made(bots: Bots, make_bot: MakeBot) -> None:
@@ -125,7 +126,7 @@ async def test_pages_show_every_bot_once_while_others_are_made(bots: Bots, make_
     seen: list[BotRow] = []
     cursor = None
     while True:
-        page = await bots.page(owner=OPERATOR, cursor=cursor, limit=4)
+        page = await bots.page(cursor=cursor, limit=4)
         seen += page.items
         await make_bot()  # newer than the cursor: must not shift the next page
         cursor = page.next_cursor
@@ -137,13 +138,25 @@ async def test_pages_show_every_bot_once_while_others_are_made(bots: Bots, make_
     assert [row.created_at_ms for row in seen] == sorted((row.created_at_ms for row in seen), reverse=True)
 
 
-async def test_lists_are_filtered_by_wish_and_status(bots: Bots, make_bot: MakeBot) -> None:
+async def test_a_command_that_is_repeated_later_does_not_undo_what_was_wanted_since(
+    bots: Bots, make_bot: MakeBot
+) -> None:
     bot = await make_bot()
-    await bots.set_desired(bot.id, DesiredState.STOPPED_KEEPING, "operator")
-    wanted = (await bots.page(desired_states=[DesiredState.STOPPED_KEEPING])).items
-    assert bot.id in {row.id for row in wanted}
-    assert {row.desired_state for row in wanted} == {DesiredState.STOPPED_KEEPING}
-    assert (await bots.page(statuses=["no such status"])).items == []
+    stopped = await bots.set_desired(bot.id, DesiredState.STOPPED_KEEPING, "operator", command_id="first")
+    started = await bots.set_desired(bot.id, DesiredState.RUNNING, "operator", command_id="second")
+    assert started.version > stopped.version > bot.version
+    # The answer to the first was lost, and the caller asks again.
+    assert await bots.set_desired(bot.id, DesiredState.STOPPED_KEEPING, "operator", command_id="first") == started
+    # Another caller's word is another command.
+    other = await bots.set_desired(bot.id, DesiredState.STOPPED_KEEPING, "telegram", command_id="first")
+    assert other.desired_state is DesiredState.STOPPED_KEEPING
+
+
+async def test_a_command_id_stands_for_one_command(bots: Bots, make_bot: MakeBot) -> None:
+    bot = await make_bot()
+    await bots.set_desired(bot.id, DesiredState.STOPPED_KEEPING, "operator", command_id="word")
+    with pytest.raises(AlreadyExistsDifferently, match="the command word"):
+        await bots.set_desired(bot.id, DesiredState.STOPPED_SELLING, "operator", command_id="word")
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "W10", "WyJ4IiwxXQ", "\x00", "é"])
@@ -158,8 +171,9 @@ async def test_the_first_rows_are_added_once(database: Database) -> None:
     user = await Users(database).get(OPERATOR)
     assert user is not None
     assert (user.display_name, user.locale) == ("Operator", "en")
-    [paper] = [account for account in await Accounts(database).of_owner(OPERATOR) if account.id == PAPER_ACCOUNT]
-    assert (paper.exchange, paper.environment) == ("bybit", Environment.PAPER)
+    paper = await Accounts(database).get(PAPER_ACCOUNT)
+    assert paper is not None
+    assert (paper.owner, paper.exchange, paper.environment) == (OPERATOR, "bybit", Environment.PAPER)
 
 
 async def test_a_sealed_key_is_kept_and_never_shown(bots: Bots, database: Database) -> None:

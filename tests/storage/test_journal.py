@@ -35,7 +35,7 @@ async def test_a_group_is_read_back_as_it_was_written(database: Database, led_bo
     assert (await Executions(database).round_trips(bot)).items == [round_trip(5)]
     assert (await Executions(database).funding(bot)).items == list(full_batch(bot, 1, 5).funding)
     assert (await Actions(database).page(bot)).items == [action(5)]
-    assert await Metrics(database).latest([bot]) == {bot: metric(5)}
+    assert await Metrics(database).series(bot, metric(5).at_ms, Instant(metric(5).at_ms + 1)) == [metric(5)]
 
 
 async def test_amounts_keep_every_digit(database: Database, led_bot: tuple[BotId, Lease]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from engine.ids import BotId, Instant
 from storage.actions import Actions
 from storage.analytics import Analytics
-from storage.bots import BotRow, Bots, NewBot, new_bot_id
+from storage.bots import BotRow, Bots, NewBot
 from storage.database import Database
 from storage.executions import Executions
 from storage.journal import Journal, JournalBatch
@@ -21,6 +21,7 @@ from storage.metrics import Metrics
 from storage.orders import Orders
 from storage.rows import PAGE_ROWS_MAX, Page
 from storage.seed import OPERATOR, PAPER_ACCOUNT
+from tests.factories import new_bot_id
 from tests.storage.conftest import CONFIG, action, entries, execution, metric, order, round_trip
 
 START_MS = 1_700_000_000_000
@@ -91,18 +92,11 @@ async def test_round_trips_page_newest_first(database: Database, busy_bot: BotId
     assert await _all(Executions(database).round_trips, busy_bot, level=99) == []
 
 
-async def test_actions_page_and_filter_by_kind_and_level(database: Database, busy_bot: BotId) -> None:
+async def test_actions_page_and_filter_by_level(database: Database, busy_bot: BotId) -> None:
     actions = Actions(database)
     assert len(await _all(actions.page, busy_bot)) == 25
-    found = await _all(actions.page, busy_bot, kinds=["blocked"], level=1)
-    assert [row.seq for row in found] == [25, 19, 13, 7, 1]
-
-
-async def test_a_level_can_say_why_it_has_no_order(database: Database, busy_bot: BotId) -> None:
-    last = await Actions(database).last_of_level(busy_bot, 2)
-    assert last is not None
-    assert (last.seq, last.kind, last.details) == (23, "blocked", {"lots": 5})
-    assert await Actions(database).last_of_level(busy_bot, 99) is None
+    found = await _all(actions.page, busy_bot, level=1)
+    assert [row.seq for row in found] == list(range(25, 0, -3))
 
 
 async def test_a_page_has_a_largest_size(database: Database, busy_bot: BotId) -> None:
@@ -119,7 +113,6 @@ async def test_samples_are_thinned_evenly_and_keep_the_newest(database: Database
     thinned = await metrics.series(busy_bot, since, until, points_max=5)
     assert len(thinned) == 5
     assert thinned[-1] == metric(25)
-    assert await metrics.latest([busy_bot, BotId("zzzzzzzz")]) == {busy_bot: metric(25)}
 
 
 async def test_sums_per_day_and_owner_equal_the_rows(

@@ -14,10 +14,14 @@ from engine.errors import RejectReason
 from engine.ids import ExecutionId, Instant, LinkId, VenueOrderId
 from engine.trading.instrument import AMOUNT_DECIMALS, Instrument, Market, amount_units
 from engine.trading.orders import (
+    BUY,
+    CANCELLED,
+    MARKET,
+    POST_ONLY,
+    REJECTED,
     CancelOrder,
     Execution,
     FundingCharged,
-    OrderKind,
     OrderReport,
     OrderStatus,
     PlaceOrder,
@@ -25,8 +29,6 @@ from engine.trading.orders import (
 )
 
 _SIDES: Mapping[str, Side] = {"Buy": Side.BUY, "Sell": Side.SELL}
-_WORDS = {Side.BUY: "Buy", Side.SELL: "Sell"}
-_TIME_IN_FORCE = {OrderKind.LIMIT: "GTC", OrderKind.POST_ONLY: "PostOnly"}
 _STATUSES: Mapping[str, OrderStatus] = {
     "Created": OrderStatus.OPEN,
     "New": OrderStatus.OPEN,
@@ -42,19 +44,40 @@ _STATUSES: Mapping[str, OrderStatus] = {
 _FILLS = frozenset({"Trade", "AdlTrade", "BustTrade", "Delivery", "Settle", "BlockTrade", "MovePosition"})
 _LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 _is_link_id = _LINK_ID.fullmatch
+_REMEMBERED_MAX = 2_048
 
 
 class Scale:
     """Counts whole steps (ticks, lots, base units) in decimal text, and writes them."""
 
-    __slots__ = ("_decimals", "_step")
+    __slots__ = ("_counts", "_decimals", "_step", "_texts")
 
     def __init__(self, step: Decimal, decimals: int) -> None:
         self._decimals = decimals
         self._step = int(step.scaleb(decimals))
+        # The same few prices and quantities come and go all day.
+        self._counts: dict[str, int] = {}
+        self._texts: dict[int, str] = {}
 
     def count(self, text: str) -> int:
         """Count the steps in `text`; raise ValueError if it lies between two."""
+        count = self._counts.get(text)
+        if count is None:
+            if len(self._counts) >= _REMEMBERED_MAX:
+                self._counts.clear()
+            count = self._counts[text] = self._read(text)
+        return count
+
+    def text(self, count: int) -> str:
+        """Write `count` steps (not negative) with all decimals."""
+        text = self._texts.get(count)
+        if text is None:
+            if len(self._texts) >= _REMEMBERED_MAX:
+                self._texts.clear()
+            text = self._texts[count] = self._write(count)
+        return text
+
+    def _read(self, text: str) -> int:
         whole, _, fraction = text.partition(".")
         missing = self._decimals - len(fraction)
         if missing == 0:
@@ -72,8 +95,7 @@ class Scale:
             raise ValueError(f"{text} is not a multiple of {self._step} at {self._decimals} decimals")
         return count
 
-    def text(self, count: int) -> str:
-        """Write `count` steps (not negative) with all decimals."""
+    def _write(self, count: int) -> str:
         digits = str(count * self._step)
         decimals = self._decimals
         if not decimals:
@@ -118,15 +140,16 @@ class InstrumentCodec:
         if _is_link_id(link_id) is None:
             raise ValueError(f"{link_id!r} cannot name an order")
         quantity = self.lots.text(order.lots)
-        if order.kind is OrderKind.MARKET:
+        if order.kind is MARKET:
             terms, tail = f'"orderType":"Market","qty":"{quantity}","timeInForce":"IOC"', self._market_tail
         else:
-            price, until = self.ticks.text(order.ticks), _TIME_IN_FORCE[order.kind]
+            price, until = self.ticks.text(order.ticks), "PostOnly" if order.kind is POST_ONLY else "GTC"
             terms = f'"orderType":"Limit","qty":"{quantity}","price":"{price}","timeInForce":"{until}"'
             tail = self._limit_tail
         if order.reduce_only and not self._spot:
             tail = ',"reduceOnly":true' + tail
-        return f'{self._head}"side":"{_WORDS[order.side]}",{terms},"orderLinkId":"{link_id}"{tail}'
+        side = "Buy" if order.side is BUY else "Sell"
+        return f'{self._head}"side":"{side}",{terms},"orderLinkId":"{link_id}"{tail}'
 
     def cancel(self, order: CancelOrder) -> str:
         """Write a cancellation as JSON."""
@@ -139,11 +162,11 @@ class InstrumentCodec:
         status = _STATUSES[row.order_status]
         filled = self.lots.count(row.cum_exec_qty or "0")
         reason = None
-        if status is OrderStatus.CANCELLED or status is OrderStatus.REJECTED:
+        if status is CANCELLED or status is REJECTED:
             reason = matching_reason(row.reject_reason, row.cancel_type)
             if reason is RejectReason.WOULD_TAKE_LIQUIDITY and not filled:
                 # Seen as Rejected and as Cancelled; the reason is what tells.
-                status = OrderStatus.REJECTED
+                status = REJECTED
         return OrderReport(
             link_id=LinkId(row.order_link_id),
             venue_id=VenueOrderId(row.order_id),
@@ -179,4 +202,4 @@ class InstrumentCodec:
 
     def _usual_fee_asset(self, side: Side) -> str:
         # A spot fee comes out of what was received; linear fees are paid in the settlement coin.
-        return self._base if self._spot and side is Side.BUY else self._quote
+        return self._base if self._spot and side is BUY else self._quote

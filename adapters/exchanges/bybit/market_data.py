@@ -112,7 +112,7 @@ class BybitMarketData:
         stream = self._streams.get(instrument.market)
         if stream is None:
             url = f"{self._hosts.public}/v5/public/{instrument.market.value}"
-            stream = self._streams[instrument.market] = PublicStream(url, lambda: self._rest.http)
+            stream = self._streams[instrument.market] = PublicStream(url)
             self._background.start(stream.run(), stream.name)
         await stream.add(instrument, sink, _SUBSCRIBE_WAIT_S)
 

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from adapters.exchanges.background import Background
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.codec import InstrumentCodec
@@ -47,33 +49,32 @@ _FORGET_SENT_MS = 120_000
 _LOOK_AGAIN_S = 0.25
 
 
-class Entry:
-    """One effect of one bot on its way. `number` keeps the order in which effects were asked for.
+class Entry(msgspec.Struct, eq=False):
+    """One effect of one bot on its way.
 
     It is written once, when it is asked for; stamped and signed each time it is sent.
     """
 
-    __slots__ = ("attempts", "effect", "number", "route", "text")
-
-    def __init__(self, route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> None:
-        self.number = next(_numbers)
-        self.route = route
-        self.effect = effect
-        self.attempts = 0
-        codec = route.codec
-        self.text = codec.place(effect) if type(effect) is PlaceOrder else codec.cancel(effect)  # type: ignore[arg-type]
+    number: int
+    """Keeps the order in which effects were asked for."""
+    route: Route[InstrumentCodec]
+    effect: PlaceOrder | CancelOrder
+    text: str
+    attempts: int = 0
 
 
-class Request:
+def _entry(route: Route[InstrumentCodec], effect: PlaceOrder | CancelOrder) -> Entry:
+    text = route.codec.place(effect) if type(effect) is PlaceOrder else route.codec.cancel(effect)  # type: ignore[arg-type]
+    return Entry(next(_numbers), route, effect, text)
+
+
+class Request(msgspec.Struct, eq=False):
     """What goes out in one piece: one entry, or a batch of the same kind."""
 
-    __slots__ = ("bucket", "entries", "lane", "op")
-
-    def __init__(self, op: str, lane: "Lane", entries: list[Entry], bucket: Bucket) -> None:
-        self.op = op
-        self.lane = lane
-        self.entries = entries
-        self.bucket = bucket
+    op: str
+    lane: "Lane"
+    entries: list[Entry]
+    bucket: Bucket
 
     @property
     def is_batch(self) -> bool:
@@ -120,6 +121,10 @@ class Lane:
         if self.batch.available(now_s):
             return self._take(1, self._batch_op, self.batch, now_s, held)
         return None
+
+    def single_request(self, entry: Entry, now_s: float) -> Request | None:
+        """Make a request of one entry that has not been queued; None if none may go now."""
+        return Request(self._single_op, self, [entry], self._single) if self._single.take(now_s) else None
 
     def wait_s(self, now_s: float) -> float:
         """Tell how long until something may go."""
@@ -169,19 +174,24 @@ class OrderEntry:
 
     # ------------------------------------------------------------------ in
 
-    async def submit(self, route: Route[InstrumentCodec], effects: Sequence[PlaceOrder | CancelOrder]) -> None:
-        """Send what may be sent now, in this very coroutine; leave the rest to the queue."""
+    def submit(self, route: Route[InstrumentCodec], effects: Sequence[PlaceOrder | CancelOrder]) -> None:
+        """Send what may be sent now, in this very call; leave the rest to the queue."""
+        # Two placements, or two cancels, go out together. Anything else need not wait for company.
+        together = len(effects) > 2 or (len(effects) == 2 and type(effects[0]) is type(effects[1]))
         market = route.instrument.market
         for effect in effects:
             lane = self._places[market] if type(effect) is PlaceOrder else self._cancels[market]
-            entry = Entry(route, effect)
+            entry = _entry(route, effect)
+            if not together and self._send_at_once(lane, entry):
+                continue
             if len(lane.waiting) >= QUEUE_MAX:
-                await self._turn_away(entry)
+                self._turn_away(entry)
             else:
                 lane.waiting.append(entry)
-        await self._send_all()
         if self._has_waiting():
-            self._wake.set()
+            self._send_all()
+            if self._has_waiting():
+                self._wake.set()
 
     def open(self) -> None:
         """Let requests go out."""
@@ -210,9 +220,26 @@ class OrderEntry:
 
     # ------------------------------------------------------------------ out
 
-    async def _send_all(self) -> None:
+    def _send_at_once(self, lane: Lane, entry: Entry) -> bool:
+        """Send a request past the empty queues, if it may go now; say whether it went."""
+        now_s, trade = time.monotonic(), self.trade
+        if (
+            trade is None
+            or not trade.is_open
+            or self._limits.halted_s(now_s)
+            or self._has_waiting()
+            or not self._open
+        ):
+            return False
+        request = lane.single_request(entry, now_s)
+        if request is None:
+            return False
+        self._send(request)
+        return True
+
+    def _send_all(self) -> None:
         while self._open and (request := self._next_request(time.monotonic())) is not None:
-            await self._send(request)
+            self._send(request)
 
     def _has_waiting(self) -> bool:
         for lane in self._lanes:  # noqa: SIM110  a generator costs more than the question
@@ -241,7 +268,7 @@ class OrderEntry:
             return halted_s
         return max(0.0, halted_s, self._rest_closed_until_s - now_s)
 
-    async def _send(self, request: Request) -> None:
+    def _send(self, request: Request) -> None:
         placing = request.lane.kind == "create"
         if placing:
             # The queue outlives a bot's right to act: a process that was suspended wakes up right here.
@@ -255,7 +282,7 @@ class OrderEntry:
                 self._sent_ms[entry.effect.link_id] = sent_ms
         args = request.text()
         if self.trade is not None and self.trade.is_open:
-            await self.trade.send(request.op, args, request)
+            self.trade.send(request.op, args, request)
         else:
             self._background.start(self._send_over_rest(request, args), "order_over_rest")
 
@@ -268,10 +295,10 @@ class OrderEntry:
             self._rest_closed_until_s = time.monotonic() + _REST_PAUSE_S
             self._put_back(request.entries)
         except OutcomeUnknown as error:
-            await self.lost(request, str(error))
+            self.lost(request, str(error))
         else:
             ack = decode_ack(reply.result) if reply.ret_code == OK else None
-            await self._settle(request, reply.ret_code, reply.ret_msg, ack, reply.ret_ext_info)
+            self._settle(request, reply.ret_code, reply.ret_msg, ack, reply.ret_ext_info)
 
     async def _drain(self) -> None:
         while True:
@@ -279,7 +306,7 @@ class OrderEntry:
             self._wake.clear()
             while self._has_waiting():
                 try:
-                    await self._send_all()
+                    self._send_all()
                 except Exception:
                     log.exception("bybit.queue_failed")  # One bad request must not stop the queue.
                 now_s = time.monotonic()
@@ -291,27 +318,28 @@ class OrderEntry:
         while True:
             await asyncio.sleep(_LOOK_AGAIN_S)
             if self.trade is not None:
-                await self.trade.give_up_overdue()
+                self.trade.give_up_overdue()
             forget_ms = self._clock.now_ms() - _FORGET_SENT_MS
             while self._sent_ms and next(iter(self._sent_ms.values())) < forget_ms:
                 del self._sent_ms[next(iter(self._sent_ms))]
 
     # ------------------------------------------------------------------ answers
 
-    async def answered(self, request: Request, reply: TradeReply) -> None:
+    def answered(self, request: Request, reply: TradeReply) -> None:
         """Turn an answer of the trade socket into facts."""
         if (header := reply.header) is not None and header.limit:
             self._rest.obey(request.bucket, header.limit, header.remaining, header.reset_ms)
-        self._rest.punish(reply.ret_code, reply.ret_msg, request.bucket)
+        if reply.ret_code != OK:
+            self._rest.punish(reply.ret_code, reply.ret_msg, request.bucket)
         ack = reply.data if isinstance(reply.data, OrderAck) else None
-        await self._settle(request, reply.ret_code, reply.ret_msg, ack, reply.ret_ext_info)
+        self._settle(request, reply.ret_code, reply.ret_msg, ack, reply.ret_ext_info)
 
-    async def lost(self, request: Request, text: str) -> None:
+    def lost(self, request: Request, text: str) -> None:
         """Report that a request went out and no answer came."""
         for entry in request.entries:
-            await self._doubt(entry, text)
+            self._doubt(entry, text)
 
-    async def _settle(
+    def _settle(
         self, request: Request, code: int, text: str, ack: OrderAck | None, items: ItemResults | None
     ) -> None:
         if code in OVERLOADED:
@@ -319,32 +347,32 @@ class OrderEntry:
         entries = request.entries
         if code != OK or ack is None:
             for entry in entries:
-                await self._settle_one(entry, code, text, "")
+                self._settle_one(entry, code, text, "")
         elif not request.is_batch:
-            await self._settle_one(entries[0], OK, text, ack.order_id)
+            self._settle_one(entries[0], OK, text, ack.order_id)
         elif items is None or len(items.rows) != len(entries) or len(ack.rows) != len(entries):
-            await self.lost(request, "the answer does not tell the orders apart")
+            self.lost(request, "the answer does not tell the orders apart")
         else:
             for entry, item, row in zip(entries, items.rows, ack.rows, strict=True):
-                await self._settle_one(entry, item.code, item.msg, row.order_id)
+                self._settle_one(entry, item.code, item.msg, row.order_id)
 
-    async def _settle_one(self, entry: Entry, code: int, text: str, venue_id: str) -> None:
+    def _settle_one(self, entry: Entry, code: int, text: str, venue_id: str) -> None:
         link_id = entry.effect.link_id
         placing = type(entry.effect) is PlaceOrder
         if code == OK:
             # A cancel's acknowledgement promises nothing: the order's own report does.
             if placing:
-                await self._tell(entry, OrderAccepted(link_id, VenueOrderId(venue_id)))
+                self._tell(entry, OrderAccepted(link_id, VenueOrderId(venue_id)))
         elif code == CLOCK and entry.attempts < _ATTEMPTS_MAX:
             self._background.start(self._again_by_right_clock(entry), "clock")
         elif code in RATE_LIMITED and not placing and entry.attempts < _ATTEMPTS_MAX:
             self._put_back([entry])  # Cancelling twice is harmless.
         elif code in AMBIGUOUS:
-            await self._doubt(entry, f"{text} ({code})")
+            self._doubt(entry, f"{text} ({code})")
         elif placing:
-            await self._tell(entry, OrderRejected(link_id, reject_reason(code, text), f"{text} ({code})"))
+            self._tell(entry, OrderRejected(link_id, reject_reason(code, text), f"{text} ({code})"))
         else:
-            await self._tell(entry, CancelRefused(link_id, reject_reason(code, text), f"{text} ({code})"))
+            self._tell(entry, CancelRefused(link_id, reject_reason(code, text), f"{text} ({code})"))
 
     async def _again_by_right_clock(self, entry: Entry) -> None:
         try:
@@ -353,22 +381,22 @@ class OrderEntry:
             log.warning("bybit.clock_unknown error=%s", error)
         self._put_back([entry])
 
-    async def _doubt(self, entry: Entry, text: str) -> None:
+    def _doubt(self, entry: Entry, text: str) -> None:
         link_id = entry.effect.link_id
         if type(entry.effect) is PlaceOrder:
-            await self._tell(entry, OrderInDoubt(link_id, text))
+            self._tell(entry, OrderInDoubt(link_id, text))
         else:
-            await self._tell(entry, CancelRefused(link_id, RejectReason.OTHER, text))
+            self._tell(entry, CancelRefused(link_id, RejectReason.OTHER, text))
 
-    async def _turn_away(self, entry: Entry) -> None:
+    def _turn_away(self, entry: Entry) -> None:
         effect, text = entry.effect, f"{QUEUE_MAX} requests wait already; this one was not sent"
         if type(effect) is PlaceOrder:
-            await self._tell(entry, OrderRejected(effect.link_id, RejectReason.TOO_MANY_ORDERS, text))
+            self._tell(entry, OrderRejected(effect.link_id, RejectReason.TOO_MANY_ORDERS, text))
         else:
-            await self._tell(entry, CancelRefused(effect.link_id, RejectReason.OTHER, text))
+            self._tell(entry, CancelRefused(effect.link_id, RejectReason.OTHER, text))
 
-    async def _tell(self, entry: Entry, fact: OrderFact) -> None:
-        await entry.route.deliver(fact, local_now_ms())
+    def _tell(self, entry: Entry, fact: OrderFact) -> None:
+        entry.route.deliver(fact, local_now_ms())
 
     def _put_back(self, entries: list[Entry]) -> None:
         """Queue requests that did not take effect, each in its old place among the others."""

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import aiohttp
 import msgspec
 
 from adapters.exchanges.bybit.codec import InstrumentCodec
@@ -35,11 +34,10 @@ class PublicStream(VenueSocket):
     def __init__(
         self,
         url: str,
-        http: Callable[[], aiohttp.ClientSession],
         ping_s: float = PING_S,
         stale_s: float = STALE_S,
     ) -> None:
-        super().__init__("bybit.public", url, http, ping_s, stale_s)
+        super().__init__("bybit.public", url, ping_s, stale_s)
         self._topics: dict[str, _Topic] = {}
         self._asked: set[str] = set()
 
@@ -50,7 +48,7 @@ class PublicStream(VenueSocket):
         if topic is None:
             topic = self._topics[name] = _Topic(instrument)
             if self._connection is not None:
-                await self._ask(self._connection, "subscribe", [name])
+                self._ask(self._connection, "subscribe", [name])
         topic.sinks.append(sink)
         try:
             async with asyncio.timeout(wait_s):
@@ -69,19 +67,19 @@ class PublicStream(VenueSocket):
         if not topic.sinks:
             del self._topics[name]
             if self._connection is not None:
-                await self._ask(self._connection, "unsubscribe", [name])
+                self._ask(self._connection, "unsubscribe", [name])
 
     async def greet(self, connection: Connection) -> None:
         """Subscribe everything that is watched. The confirmations arrive among the data."""
         self._asked = set(self._topics)
-        await self._ask(connection, "subscribe", self._asked)
+        self._ask(connection, "subscribe", self._asked)
 
-    async def went_up(self) -> None:
+    def went_up(self) -> None:
         """Subscribe what was added while we greeted."""
         if self._connection is not None:
-            await self._ask(self._connection, "subscribe", self._topics.keys() - self._asked)
+            self._ask(self._connection, "subscribe", self._topics.keys() - self._asked)
 
-    async def received(self, message: bytes) -> None:
+    def received(self, message: bytes) -> None:
         """Hand the trades of one message to all who watch them, in their order."""
         try:
             push = decode_trades(message)
@@ -102,7 +100,7 @@ class PublicStream(VenueSocket):
             trade = PublicTrade(Instant(row.at_ms), ticks, row.side == "Buy")
             for sink in tuple(topic.sinks):
                 try:
-                    await sink(trade)
+                    sink(trade)
                 except Exception:
                     # One bot's mistake must not end the line that others listen to.
                     log.exception("bybit.trade_sink_failed topic=%s", push.topic)
@@ -115,11 +113,11 @@ class PublicStream(VenueSocket):
         for topic in self._topics.values():
             topic.subscribed.set()
 
-    async def _ask(self, connection: Connection, op: str, topics: Iterable[str]) -> None:
+    def _ask(self, connection: Connection, op: str, topics: Iterable[str]) -> None:
         names = list(topics)
         for start in range(0, len(names), _TOPICS_PER_REQUEST):
             args = '","'.join(names[start : start + _TOPICS_PER_REQUEST])
-            await connection.send_frame(f'{{"op":"{op}","args":["{args}"]}}'.encode(), aiohttp.WSMsgType.TEXT)
+            connection.send(f'{{"op":"{op}","args":["{args}"]}}'.encode())
 
 
 def _topic(instrument: Instrument) -> str:

@@ -13,6 +13,7 @@ from adapters.exchanges.bybit import key_checks
 from adapters.exchanges.bybit.clock import VenueClock
 from adapters.exchanges.bybit.codec import InstrumentCodec
 from adapters.exchanges.bybit.hosts import BybitHosts
+from adapters.exchanges.bybit.later import Later
 from adapters.exchanges.bybit.order_entry import OrderEntry, Request
 from adapters.exchanges.bybit.private_stream import PrivateStream
 from adapters.exchanges.bybit.queries import AccountQueries
@@ -27,7 +28,7 @@ from adapters.secrets.keys import ApiKey
 from engine.errors import Rejected, RejectReason, Retryable, VenueError
 from engine.ids import Instant, LinkId
 from engine.ports import GapSink, KeyPermissions, MayPlace, OrderSink, always
-from engine.trading.instrument import FeeRates, Instrument
+from engine.trading.instrument import FeeRates, Instrument, Market
 from engine.trading.market import Balance, Position
 from engine.trading.orders import (
     CancelOrder,
@@ -65,6 +66,7 @@ class BybitTrading:
         self._clock = VenueClock()
         self._limits = shared_limits(hosts.rest, api_key.key)
         self._background = Background("bybit")
+        self._later = Later()
         self._routes: Routes[InstrumentCodec] = Routes()
         self._rest = RestClient(hosts.rest, self._clock, self._limits, self._signer, timeout_s=deadline_s)
         self._queries = AccountQueries(self._rest, self._clock, recv_window_ms)
@@ -91,6 +93,7 @@ class BybitTrading:
             self._clock,
             self._routes,
             self._background,
+            self._later,
             self._ping_s,
             self._stale_s,
         )
@@ -98,11 +101,12 @@ class BybitTrading:
         if self._hosts.trade is not None:
             self._trade = self._entry.trade = TradeSocket(
                 f"{self._hosts.trade}/v5/trade",
-                    self._signer,
+                self._signer,
                 self._clock,
                 on_reply=self._entry.answered,
                 on_lost=self._entry.lost,
                 on_up=self._entry.wake,
+                later=self._later,
                 ping_s=self._ping_s,
                 stale_s=self._stale_s,
                 deadline_s=self._deadline_s,
@@ -147,9 +151,7 @@ class BybitTrading:
 
     # ------------------------------------------------------------------ orders
 
-    def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Carry out effects in the given order; the answers come to the bot's sink.
 
         Link ids must carry the prefix of an attached bot; anything else is a bug and raises ValueError.
@@ -159,14 +161,13 @@ class BybitTrading:
         route = self._routes.of(effects[0].link_id)
         if route is None or route.instrument.symbol != instrument.symbol:
             raise ValueError(f"no bot is attached for {effects[0].link_id!r} on {instrument.symbol}")
-        orders: list[PlaceOrder | CancelOrder] = []
-        for effect in effects:
-            if type(effect) is LookUpOrder:
-                self._look_ups.start(route, effect.link_id)
-            else:
-                orders.append(effect)  # type: ignore[arg-type]
+        orders = [effect for effect in effects if type(effect) is not LookUpOrder]
+        if len(orders) != len(effects):
+            for effect in effects:
+                if type(effect) is LookUpOrder:
+                    self._look_ups.start(route, effect.link_id)
         if orders:
-            self._entry.submit(route, orders)
+            self._entry.submit(route, orders)  # type: ignore[arg-type]
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
         """List every open order of ours whose link id starts with `link_prefix`."""
@@ -199,8 +200,8 @@ class BybitTrading:
         """Give this account's maker and taker rates."""
         return await self._queries.fee_rates(instrument)
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero balance by asset."""
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero balance by asset: a unified account pays for all markets from one wallet."""
         return await self._queries.balances()
 
     async def position(self, instrument: Instrument) -> Position:

@@ -93,7 +93,8 @@ class CcxtAccount:
             elif len(page) < _ORDERS_PER_PAGE:
                 return rows
             else:
-                more = {"after": page[-1]["id"]}
+                # ccxt has turned the page round. Ids rise with time, where two orders may share a millisecond.
+                more = {"after": str(min(int(row["id"]) for row in page))}
         raise Retryable("the list of open orders does not end")
 
     def read(self, listed: Listed, row: Unified) -> OrderReport | None:
@@ -261,9 +262,10 @@ class CcxtAccount:
             return FeeRates(-Decimal(told["makerU"]), -Decimal(told["takerU"]))
         return FeeRates(Decimal(fees["maker"]), Decimal(fees["taker"]))
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero holding."""
-        rows = await self.call("fetch_balance")
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero holding of the wallet that pays for a market."""
+        wallet = self._profile.wallets.get(market)
+        rows = await self.call("fetch_balance", {"type": wallet} if wallet else {})
         return {
             asset: Balance(asset, total, max(0, units(rows["free"].get(asset) or "0")))
             for asset, amount in rows["total"].items()
@@ -281,21 +283,34 @@ class CcxtAccount:
                 return Position(
                     lots=-lots if row["side"] == "short" else lots,
                     entry_price=Decimal(row.get("entryPrice") or "0"),
-                    leverage=Decimal(row.get("leverage") or "1"),
+                    leverage=Decimal(row.get("leverage") or await self._leverage(listed)),
                     liquidation_price=Decimal(liquidation) if liquidation else None,
                 )
         return Position(lots=0, entry_price=Decimal(0), leverage=Decimal(1))
+
+    async def _leverage(self, listed: Listed) -> Any:
+        """Ask for the leverage where a position does not tell it."""
+        told = await self.call("fetch_leverage", listed.symbol)
+        return told["longLeverage"]
 
     async def prepare(self, listed: Listed, leverage: int) -> None:
         """Bring a linear instrument to one-way mode and `leverage`."""
         if listed.instrument.market is not Market.LINEAR:
             return
         for method, value in (("set_position_mode", False), ("set_leverage", leverage)):
+            if self._profile.sets_only_changes and await self._is_set(listed, method, value):
+                continue
             try:
-                await self.call(method, value, listed.symbol, command=True)
+                # Not a command: said twice it does nothing, so an unanswered one may simply be repeated.
+                await self.call(method, value, listed.symbol)
             except Rejected as error:
                 if not _says_unchanged(str(error)):
                     raise
+
+    async def _is_set(self, listed: Listed, method: str, value: int) -> bool:
+        if method == "set_leverage":
+            return Decimal(await self._leverage(listed)) == value
+        return bool((await self.call("fetch_position_mode", listed.symbol))["hedged"]) == value
 
     async def permissions(self) -> KeyPermissions:
         """Tell what the key may do, where the exchange tells; `Rejected` says that it does not."""

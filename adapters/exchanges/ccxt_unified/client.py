@@ -82,7 +82,8 @@ class CcxtClient:
         exchange_class = getattr(module, self.profile.exchange)
         config: dict[str, Any] = {
             "number": str,
-            "enableRateLimit": True,
+            # ccxt counts what an exchange's own hosts charge by address; a venue at an address of ours does not.
+            "enableRateLimit": self._address is None,
             "newUpdates": True,
             "timeout": int(self._timeout_s * 1000),
             "aiohttp_trust_env": True,
@@ -98,11 +99,11 @@ class CcxtClient:
         # The list of coins needs more rights than trading does, and nothing of ours.
         exchange.has["fetchCurrencies"] = False
         if self._address is not None:
-            exchange.urls["api"] = _moved(exchange.urls["api"], self._address)
+            exchange.urls["api"] = _moved(exchange.urls["api"], self._address, self.profile.hosts_apart)
         return exchange
 
     def _read_markets(self) -> dict[tuple[Market, str], Listed]:
-        read = (read_market(market) for market in self._exchange.markets.values())
+        read = (read_market(self.profile, market) for market in self._exchange.markets.values())
         return {
             (listed.instrument.market, listed.instrument.symbol): listed
             for listed in read
@@ -116,10 +117,11 @@ def _import_ccxt() -> Any:
     return ccxt.pro
 
 
-def _moved(addresses: Any, to: str) -> Any:
+def _moved(addresses: Any, to: str, hosts_apart: bool) -> Any:
     """Put every address of an exchange on one host, keeping the paths."""
     if isinstance(addresses, Mapping):
-        return {name: _moved(address, to) for name, address in addresses.items()}
+        return {name: _moved(address, to, hosts_apart) for name, address in addresses.items()}
     parts = urlsplit(str(addresses))
     scheme = "ws" if parts.scheme.startswith("ws") else "http"
-    return f"{scheme}://{urlsplit(to).netloc}{parts.path}"
+    host = f"/{parts.hostname}" if hosts_apart else ""
+    return f"{scheme}://{urlsplit(to).netloc}{host}{parts.path}"

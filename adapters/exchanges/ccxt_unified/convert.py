@@ -39,7 +39,7 @@ class Listed:
         return self.instrument.lots(Decimal(amount or "0") * self.contract_base)
 
 
-def read_market(market: Unified) -> Listed | None:
+def read_market(profile: Profile, market: Unified) -> Listed | None:
     """Read one of ccxt's markets; None if it does not trade now or is of a kind that we do not trade."""
     if not market.get("active", True):
         return None
@@ -69,7 +69,9 @@ def read_market(market: Unified) -> Listed | None:
         min_notional=Decimal((market.get("info") or {}).get("minFunds") or _limit(limits, "cost", "min") or "0"),
         min_ticks=max(1, _ceil(_limit(limits, "price", "min"), tick)),
         max_ticks=_floor(_limit(limits, "price", "max"), tick),
-        leverage_max=Decimal(_limit(limits, "leverage", "max") or "1") if kind is Market.LINEAR else Decimal(1),
+        leverage_max=Decimal(_limit(limits, "leverage", "max") or profile.leverage_max)
+        if kind is Market.LINEAR
+        else Decimal(1),
         funding_interval_min=480 if kind is Market.LINEAR else 0,
     )
     return Listed(instrument, market["symbol"], contract_base)
@@ -128,9 +130,15 @@ def read_trade(listed: Listed, trade: Unified, link_id: LinkId, order_lots: int)
         order_lots=order_lots,
         fee_units=sum(units(fee.get("cost") or "0") for fee in fees if fee["currency"] == asset),
         fee_asset=asset,
-        is_maker=trade.get("takerOrMaker") == "maker",
+        is_maker=_is_maker(trade),
         at_ms=Instant(int(trade["timestamp"])),
     )
+
+
+def _is_maker(trade: Unified) -> bool:
+    told = (trade.get("info") or {}).get("isMaker")
+    # ccxt overlooks this word in MEXC's stream, and calls every trade there a taker's.
+    return told if isinstance(told, bool) else trade.get("takerOrMaker") == "maker"
 
 
 def units(amount: str | Decimal) -> int:

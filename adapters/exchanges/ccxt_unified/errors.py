@@ -20,14 +20,17 @@ _BY_WORDS = (
     (("does not exist", "not exist", "unknown order", "order not found"), RejectReason.NOT_FOUND),
     (("filled or cancel", "already been cancel", "already closed", "110008", "110010", "170142", "170139"),
      RejectReason.ALREADY_CLOSED),
-    (("notional", "min value", "lower limit", "minimum", "110094", "170140", "170136"),
+    (("notional", "min value", "lower limit", "minimum", "funds should", "110094", "170140", "170136"),
      RejectReason.BELOW_MINIMUM),
     (("reduce only", "reduceonly", "reduce-only", "110017"), RejectReason.REDUCE_ONLY),
     (("insufficient", "110007", "170131"), RejectReason.INSUFFICIENT_BALANCE),
-    (("max num orders", "too many orders", "110020"), RejectReason.TOO_MANY_ORDERS),
-    (("percent_price", "price limit", "110003", "170132", "170133", "170193", "170194"),
+    (("max num orders", "max_num_orders", "max open order", "maximum order limit", "too many orders",
+      "pending orders reached", "110020"),
+     RejectReason.TOO_MANY_ORDERS),
+    (("percent_price", "price limit", "110003", "170132", "170133", "170193", "170194",
+      "max. price", "price should be", "price can't be", "price exceeds"),
      RejectReason.PRICE_OUT_OF_RANGE),
-    (("lot_size", "quantity", "qty", "amount"), RejectReason.INVALID_QUANTITY),
+    (("lot_size", "quantity", "qty", "amount", "size increment"), RejectReason.INVALID_QUANTITY),
     (("price_filter", "price"), RejectReason.INVALID_PRICE),
 )  # fmt: skip
 _VAGUE = frozenset({RejectReason.OTHER, RejectReason.INVALID_PRICE, RejectReason.INVALID_QUANTITY})
@@ -42,7 +45,9 @@ def translate(error: Exception, *, command: bool) -> VenueError:
         return OutcomeUnknown(text) if command else Retryable(text, retry_after_ms=1_000)
     for kind, reason in _BY_CLASS:
         if kind in kinds:
-            return Rejected(reason, text, kind)
+            # KuCoin's "below the minimum" has the number of another refusal, and ccxt goes by numbers.
+            too_little = reason is RejectReason.INSUFFICIENT_BALANCE and "below the minimum" in text.lower()
+            return Rejected(RejectReason.BELOW_MINIMUM if too_little else reason, text, kind)
     if "InvalidOrder" in kinds or "BadRequest" in kinds:
         return Rejected(reason_in(text), text, type(error).__name__)
     if "BaseError" in kinds:

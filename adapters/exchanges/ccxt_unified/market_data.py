@@ -47,6 +47,10 @@ class CcxtMarketData:
         ticker = await self._ask("fetch_ticker", instrument)
         last = nearest_ticks(instrument, ticker["last"])
         bid, ask, mark = ticker.get("bid"), ticker.get("ask"), ticker.get("markPrice")
+        if not bid or not ask:
+            # Binance's futures, and nothing else of ours, leave them out of the day's figures.
+            book = await self._ask("fetch_order_book", instrument, self._profile.book_depths[0])
+            bid, ask = (side[0][0] if side else None for side in (book["bids"], book["asks"]))
         return Ticker(
             last=last,
             bid=nearest_ticks(instrument, bid) if bid else last,
@@ -74,8 +78,10 @@ class CcxtMarketData:
     ) -> Sequence[Candle]:
         """Give the bars that start in [start_ms, end_ms), oldest first."""
         timeframe = _TIMEFRAMES.get(interval_min)
-        if timeframe is None:
-            raise Rejected(RejectReason.OTHER, f"no bars of {interval_min} minutes; there are {list(_TIMEFRAMES)}")
+        offered = (await self._client.exchange()).timeframes
+        if timeframe is None or timeframe not in offered:
+            known = [minutes for minutes, name in _TIMEFRAMES.items() if name in offered]
+            raise Rejected(RejectReason.OTHER, f"no bars of {interval_min} minutes; there are {known}")
         listed = await self._client.of(instrument)
         step_ms = interval_min * 60_000
         bars: dict[int, Candle] = {}
@@ -132,15 +138,15 @@ class CcxtMarketData:
                 await asyncio.sleep(min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)))
                 continue
             for trade in trades:
-                await _hand_over(listed.instrument, trade, sinks)
+                _hand_over(listed.instrument, trade, sinks)
 
 
-async def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -> None:
+def _hand_over(instrument: Instrument, row: Any, sinks: list[TradeSink]) -> None:
     ticks = nearest_ticks(instrument, row["price"])
     trade = PublicTrade(Instant(int(row["timestamp"])), ticks, row["side"] == "buy")
     for sink in tuple(sinks):
         try:
-            await sink(trade)
+            sink(trade)
         except Exception:
             # One bot's mistake must not end the line that others listen to.
             log.exception("ccxt.trade_sink_failed symbol=%s", instrument.symbol)

@@ -40,12 +40,20 @@ class Profile(msgspec.Struct, frozen=True):
     """How a trade on its stream names the fee: as a cost, as a change of the balance (minus when paid), or not."""
     tells_why_cancelled: bool = True
     """Its rows tell a post-only order that would have taken from one that somebody cancelled."""
+    sets_only_changes: bool = False
+    """It refuses to set a leverage or mode while orders are open, even one that is so already."""
     book_depths: tuple[int, ...] = (5, 20, 50, 100, 200)
     """The depths of a book that it takes, or ccxt for it rounds to one that it takes."""
     funding_sign: int = -1
     """-1 where a payment of ours is written as a negative amount, as ccxt means it."""
     receive_window_ms: int = 10_000
     """How long after its sending a request may still become an order."""
+    leverage_max: int = 1
+    """The most leverage, where the list of instruments does not tell; the exchange refuses what is too much."""
+    wallets: Mapping[Market, str] = msgspec.field(default_factory=dict)
+    """What ccxt calls the wallet that pays for a market, where an account has several."""
+    hosts_apart: bool = False
+    """Its hosts use the same paths, so at an address of ours each host's name begins the path."""
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -59,6 +67,9 @@ PROFILES: Mapping[str, Profile] = {
             exchange="binance",
             markets=_BOTH,
             orders_per_s=5,
+            leverage_max=125,  # Each instrument's own is told to key holders only.
+            wallets={Market.SPOT: "spot", Market.LINEAR: "swap"},
+            hosts_apart=True,
             options={"fetchMarkets": {"types": ["spot", "linear"]}, "fetchMargins": False},
         ),
         Profile(
@@ -69,6 +80,7 @@ PROFILES: Mapping[str, Profile] = {
             market_buy={"tgtCcy": "base_ccy"},
             open_orders_paging="after",
             stream_fee="change",
+            sets_only_changes=True,
             options={"fetchMarkets": {"types": ["spot", "swap"]}},
         ),
         # KuCoin's futures are a second venue with its own balances; they need a port of their own. Its unified
@@ -87,8 +99,8 @@ PROFILES: Mapping[str, Profile] = {
             link_id_max=32,
             market_buy=None,
             orders_per_s=5,
+            tells_why_cancelled=False,
             receive_window_ms=5_000,
-            options={"fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}},
         ),
         # Bybit has a faster adapter of its own. This row proves the generic code against the PaperVenue.
         Profile(

@@ -23,6 +23,7 @@ Handler = Callable[[Listed, list[Unified]], Awaitable[None]]
 
 _GAP_AFTER_S = 1.0
 _HEARD_MAX = 10_000
+_TOLD_MAX = 10_000
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.2, 15.0
 
 
@@ -37,6 +38,8 @@ class PrivateStreams:
         self._heard_s: float | None = None
         self._failing: set[str] = set()
         self._gap_due = False
+        # OKX tells a fill once for each subscription that it fits, and the loops make two.
+        self._told: dict[tuple[str, str], None] = {}
 
     @property
     def silent_ms(self) -> int:
@@ -98,14 +101,24 @@ class PrivateStreams:
             with self._unreadable_is_a_gap(listed):
                 report = self._account.read(listed, row)
                 if report is not None and (route := self._routes.of(report.link_id)) is not None:
-                    await route.deliver(report, local_now_ms())
+                    route.deliver(report, local_now_ms())
 
     async def _trades(self, listed: Listed, rows: list[Unified]) -> None:
-        for row in await self._account.with_fees(listed, rows):
+        news = [row for row in rows if self._is_news(listed, row)]
+        for row in await self._account.with_fees(listed, news) if news else ():
             with self._unreadable_is_a_gap(listed):
                 execution = await self._account.read_trade(listed, row)
                 if execution is not None and (route := self._routes.of(execution.link_id)) is not None:
-                    await route.deliver(execution, local_now_ms())
+                    route.deliver(execution, local_now_ms())
+
+    def _is_news(self, listed: Listed, trade: Unified) -> bool:
+        name = (listed.symbol, str(trade["id"]))
+        if name in self._told:
+            return False
+        if len(self._told) >= _TOLD_MAX:
+            del self._told[next(iter(self._told))]
+        self._told[name] = None
+        return True
 
     @contextmanager
     def _unreadable_is_a_gap(self, listed: Listed) -> Iterator[None]:

@@ -84,7 +84,7 @@ class CcxtTrading:
     async def connect(self) -> None:
         """Load the markets, check the key with a private question, open the streams of attached bots."""
         await self._client.exchange()
-        await self._account.balances()
+        await self._account.balances(Market.SPOT)
         self._connected = True
         for route in self._routes:
             await self._watch(route.instrument)
@@ -123,9 +123,7 @@ class CcxtTrading:
 
     # ------------------------------------------------------------------ orders
 
-    async def submit(
-        self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]
-    ) -> None:
+    def submit(self, instrument: Instrument, effects: Sequence[PlaceOrder | CancelOrder | LookUpOrder]) -> None:
         """Queue effects in the given order; the answers come to the bot's sink."""
         for effect in effects:
             route = self._routes.of(effect.link_id)
@@ -139,7 +137,7 @@ class CcxtTrading:
                 queue.put_nowait((route, effect))
             except asyncio.QueueFull:
                 error = Rejected(RejectReason.TOO_MANY_ORDERS, f"{_QUEUE_MAX} requests wait already")
-                await self._tell(route, _refused(effect, error))
+                self._tell(route, _refused(effect, error))
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
         """List every open order of ours whose link id starts with `link_prefix`."""
@@ -169,9 +167,9 @@ class CcxtTrading:
         """Give this account's maker and taker rates."""
         return await self._account.fee_rates(await self._client.of(instrument))
 
-    async def balances(self) -> dict[str, Balance]:
-        """Give every non-zero balance by asset."""
-        return await self._account.balances()
+    async def balances(self, market: Market) -> dict[str, Balance]:
+        """Give every non-zero balance of the wallet that pays for a market, by asset."""
+        return await self._account.balances(market)
 
     async def position(self, instrument: Instrument) -> Position:
         """Give the open position in a linear instrument; zero lots if none."""
@@ -204,19 +202,19 @@ class CcxtTrading:
             try:
                 if isinstance(effect, PlaceOrder):
                     venue_id = await self._place(listed, effect)
-                    await self._tell(route, OrderAccepted(effect.link_id, VenueOrderId(venue_id)))
+                    self._tell(route, OrderAccepted(effect.link_id, VenueOrderId(venue_id)))
                 else:
                     await self._cancel(listed, effect)
                 return
             except Retryable as error:
                 if attempt == _ATTEMPTS_MAX:
-                    await self._tell(route, _unanswered(effect, error))
+                    self._tell(route, _unanswered(effect, error))
                 await asyncio.sleep(error.retry_after_ms / 1000)
             except OutcomeUnknown as error:
-                await self._tell(route, _unanswered(effect, error))
+                self._tell(route, _unanswered(effect, error))
                 return
             except Rejected as error:
-                await self._tell(route, _refused(effect, error))
+                self._tell(route, _refused(effect, error))
                 return
 
     async def _place(self, listed: Listed, order: PlaceOrder) -> str:
@@ -259,8 +257,8 @@ class CcxtTrading:
             del self._sent_ms[next(iter(self._sent_ms))]
         self._sent_ms[link_id] = int(local_now_ms())
 
-    async def _tell(self, route: Route[None], fact: OrderFact) -> None:
-        await route.deliver(fact, local_now_ms())
+    def _tell(self, route: Route[None], fact: OrderFact) -> None:
+        route.deliver(fact, local_now_ms())
 
 
 def _refused(effect: PlaceOrder | CancelOrder, error: Rejected) -> OrderFact:

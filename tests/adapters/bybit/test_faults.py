@@ -49,7 +49,7 @@ async def bot(house: House) -> AsyncIterator[Bot]:
 @asynccontextmanager
 async def connected(house: House, hosts: BybitHosts | None = None, **options: Any) -> AsyncIterator[BybitTrading]:
     """Connect an adapter with short limits."""
-    options = {"recv_window_ms": 1_000, "deadline_s": 0.5} | options
+    options = {"recv_window_ms": 1_000, "deadline_s": 1.0} | options
     trading = BybitTrading(hosts or single_host(house.address), KEY, **options)
     house.trading = trading
     await trading.connect()
@@ -77,7 +77,7 @@ async def test_requests_on_their_way_when_the_line_dies_are_in_doubt_and_settled
     for order in orders:
         await bot.heard(order.link_id, OrderInDoubt)
     bot.facts.clear()
-    await house.trading.submit(bot.instrument, [LookUpOrder(order.link_id) for order in orders])
+    house.trading.submit(bot.instrument, [LookUpOrder(order.link_id) for order in orders])
     for order in orders:
         await bot.report(order.link_id, OrderStatus.OPEN)
     assert set(placements(house).values()) == {1}
@@ -185,7 +185,7 @@ async def test_a_venue_clock_that_jumps_is_measured_anew_and_no_order_is_lost(ho
         for order in orders:
             await bot.heard(order.link_id, OrderAccepted)
             assert not bot.of(order.link_id, OrderRejected)
-        assert await house.trading.balances()
+        assert await house.trading.balances(Market.SPOT)
 
 
 async def test_a_burst_keeps_to_the_limits_without_a_single_refusal(house: House, bot: Bot) -> None:
@@ -298,7 +298,7 @@ async def test_a_wrong_key_is_refused_at_the_door_and_shown_nowhere(
         await trading.connect()
     assert refused.value.reason is RejectReason.PERMISSION
     with pytest.raises(Rejected):
-        await trading.balances()
+        await trading.balances(Market.SPOT)
     with pytest.raises(Rejected):
         await trading.permissions()
     await trading.close()
@@ -315,11 +315,11 @@ async def test_a_venue_that_is_away_is_retryable_at_connect() -> None:
 
 async def test_a_ban_stops_everything() -> None:
     async with open_house(Limits(ip_per_5s=12)) as house, connected(house) as trading:
-        answers = await asyncio.gather(*(trading.balances() for _ in range(20)), return_exceptions=True)
+        answers = await asyncio.gather(*(trading.balances(Market.SPOT) for _ in range(20)), return_exceptions=True)
         assert any(isinstance(answer, Retryable) for answer in answers)
         # From now on nothing is even tried, neither questions nor orders.
         with pytest.raises(Retryable, match="banned"):
-            await trading.balances()
+            await trading.balances(Market.SPOT)
         bot = Bot(house, house.listed(Market.LINEAR))
         trading.attach(bot.prefix, bot.instrument, bot.on_fact, bot.on_gap)
         await bot.submit(bot.order())

@@ -1,10 +1,10 @@
 """A desk at which a test plays the venue by hand: it tells a bot's machine facts and looks at what comes out."""
 
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from engine.errors import RejectReason
-from engine.grid.config import GridConfig
+from engine.grid.config import Direction, GridConfig
 from engine.grid.machine import step
 from engine.grid.messages import GridEffect, GridMessage, Note, NoteKind, Resynced, Start, Woke
 from engine.grid.state import BotStatus, GridState, new_state
@@ -20,9 +20,12 @@ from engine.trading.orders import (
     PlaceOrder,
     Side,
 )
-from tests.factories import FEES, instrument_for
+from tests.factories import FEES, grid_config, instrument_for
 
 E = TypeVar("E")
+
+MIDDLE = 1_001
+"""Just above the level at 100.0 of the example's grid, which therefore stays empty."""
 
 
 class Desk:
@@ -133,6 +136,18 @@ class Desk:
     def notes(self, kind: NoteKind) -> list[str]:
         """Give the texts of all notes of a kind so far."""
         return [note.text for note in of(Note, self.effects) if note.kind is kind]
+
+
+def running(**changes: Any) -> Desk:
+    """Start the example's grid of ten intervals, changed as asked, in the middle of its range."""
+    desk = Desk(grid_config(**changes))
+    desk.run(MIDDLE)
+    return desk
+
+
+def neutral(**changes: Any) -> Desk:
+    """Start a neutral grid: it begins without inventory."""
+    return running(direction=Direction.NEUTRAL, **changes)
 
 
 def of(kind: type[E], effects: list[GridEffect]) -> list[E]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.grid.config import Spacing
+from engine.grid.config import GridConfig, Spacing
 from engine.grid.levels import all_levels, check_levels, level_ticks, most_grids
 from tests.factories import SPOT, grid_config
 
@@ -54,7 +54,7 @@ ranges = st.builds(
 
 @settings(deadline=None)
 @given(ranges)
-def test_levels_never_fall_and_the_refusal_is_given_exactly_when_two_meet(config) -> None:  # type: ignore[no-untyped-def]
+def test_levels_never_fall_and_the_refusal_is_given_exactly_when_two_meet(config: GridConfig) -> None:
     levels = all_levels(config, SPOT)
     assert (levels[0], levels[-1]) == (SPOT.ticks(config.lower), SPOT.ticks(config.upper))
     assert all(below <= above for below, above in pairwise(levels))

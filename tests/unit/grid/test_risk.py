@@ -7,19 +7,10 @@ import pytest
 from engine.errors import RejectReason
 from engine.grid import cells, risk
 from engine.grid.config import Direction
-from engine.grid.messages import NoteKind
+from engine.grid.messages import GridEffect, NoteKind
 from engine.trading.orders import Side
 from tests.factories import grid_config
-from tests.unit.grid.desk import Desk
-
-MIDDLE = 1_001
-
-
-@pytest.fixture
-def desk() -> Desk:
-    desk = Desk(grid_config())
-    desk.run(MIDDLE)
-    return desk
+from tests.unit.grid.desk import MIDDLE, Desk
 
 
 def test_an_ordinary_order_may_leave(desk: Desk) -> None:
@@ -57,7 +48,7 @@ def test_a_refused_order_blocks_its_level_and_says_why(desk: Desk) -> None:
     cell = desk.state.cells[0]
     cell.lots = 10**7
     cell.slot = type(cell.slot)(generation=cell.slot.generation)
-    out = []  # type: ignore[var-annotated]
+    out: list[GridEffect] = []
     cells.plan(desk.state, cell, desk.now, out)
     assert cell.blocked
     assert out[0].kind is NoteKind.RISK

@@ -202,7 +202,8 @@ def test_the_liquidation_price_is_where_margin_and_loss_meet(direction: Directio
     market.move_to(ticks, Instant(2))
     instrument, state = market.state.instrument, market.state
     worth = instrument.value_of_units(ticks, state.base_total())
-    equity = state.sizing.investment_units + state.ledger.cash_units + worth  # type: ignore[union-attr]
+    assert state.sizing is not None
+    equity = state.sizing.investment_units + state.ledger.cash_units + worth
     maintenance = abs(worth) * 5 // 1000
     per_tick = abs(instrument.value_of_units(1, state.base_total()))
     assert abs(equity - maintenance) <= 2 * per_tick

@@ -1,114 +1,110 @@
-"""What a stop is said to do is what it then does, to the last unit."""
+"""A stop ends only when nothing is left at the venue, and the last word on the position counts."""
 
-from decimal import Decimal
-from typing import Any
-
-import msgspec
-import pytest
-
-from engine.grid import accounting
-from engine.grid.backtest import TouchMarket
-from engine.grid.messages import Stop
-from engine.grid.pnl import report
+from engine.grid.messages import (
+    Pause,
+    Resync,
+    Resynced,
+    Start,
+    Stop,
+)
 from engine.grid.state import BotStatus
-from engine.grid.stopping import stop_preview
 from engine.ids import Instant
-from engine.trading.instrument import amount_units
-from engine.trading.market import Book
-from engine.trading.orders import Side
-from tests.factories import FEES, SPOT, grid_config, instrument_for
-
-NOW = Instant(1_000)
-WALK = (1_003, 985, 1_031, 962, 1_077, 1_003, 941, 1_012)
-
-VARIANTS: list[dict[str, Any]] = [
-    {},
-    {"direction": "long", "leverage": 3},
-    {"direction": "short", "leverage": 3},
-    {"direction": "neutral", "leverage": 5},
-    {"amount": Decimal(100_000), "grids": 3},
-]
+from engine.trading.orders import (
+    CancelOrder,
+    OrderKind,
+    OrderStatus,
+    PlaceOrder,
+    Side,
+)
+from tests.factories import grid_config
+from tests.unit.grid.desk import MIDDLE, Desk, of
 
 
-def played(changes: dict[str, Any], prices: tuple[int, ...] = WALK) -> TouchMarket:
-    """Let a bot trade over some prices."""
-    config = grid_config(**changes)
-    market = TouchMarket(config, instrument_for(config.direction), FEES)
-    market.start(1_003, Instant(1))
-    for at, ticks in enumerate(prices):
-        market.move_to(ticks, Instant(2 + at))
-    return market
+def test_a_stop_ends_only_when_the_venue_asked_afterwards_lists_nothing(desk: Desk) -> None:
+    early = Resynced((), MIDDLE, Instant(desk.now - 1))
+    desk.cancel_all(desk.tell(Stop(False)))
+    assert not desk.placed
+    desk.tell(early)
+    assert desk.state.status is BotStatus.STOPPING
+    desk.agree(MIDDLE)
+    assert desk.state.status is BotStatus.STOPPED
 
 
-def flat_book(ticks: int) -> Book:
-    """Give a book that takes everything at one price, as the backtest's market does."""
-    return Book(((ticks, Decimal(10**6)),), ((ticks, Decimal(10**6)),), NOW)
+def test_a_slow_venue_proves_the_quiet_too(desk: Desk) -> None:
+    desk.cancel_all(desk.tell(Stop(False)))
+    asked = desk.now
+    assert of(Resync, desk.wait(5_000))
+    assert of(Resync, desk.wait(5_000))
+    desk.tell(Resynced((), MIDDLE, asked))
+    assert desk.state.status is BotStatus.STOPPED
 
 
-def weigh(market: TouchMarket, book: Book | None = None) -> Any:
-    state, ticks = market.state, market.ticks
-    orders = sum(not cell.slot.is_empty for cell in state.cells)
-    told = report(state, ticks, NOW)
-    return stop_preview(told, orders, state.instrument, FEES.taker, ticks, book or flat_book(ticks))
+def test_an_order_found_after_the_last_cancel_is_cancelled_before_the_stop_ends(desk: Desk) -> None:
+    buy = desk.at(980)
+    desk.cancel_all(desk.tell(Stop(False)))
+    orphan = desk.report(buy, OrderStatus.OPEN)
+    desk.now = Instant(desk.now + 10)
+    assert CancelOrder(buy.link_id) in desk.tell(Resynced((orphan,), MIDDLE, desk.now))
+    assert desk.state.status is BotStatus.STOPPING
+    assert of(Resync, desk.wait(1_000))
+    desk.agree(MIDDLE)
+    assert desk.state.status is BotStatus.STOPPED
 
 
-@pytest.mark.parametrize("changes", VARIANTS)
-@pytest.mark.parametrize("steps", range(len(WALK) + 1))
-@pytest.mark.parametrize("sell", [False, True])
-def test_the_numbers_are_those_of_the_stop_that_follows(changes: dict[str, Any], steps: int, sell: bool) -> None:
-    market = played(changes, WALK[:steps])
-    state, ticks = market.state, market.ticks
-    said = weigh(market)
-    orders, trades = len(market._buys) + len(market._sells), state.ledger.trades
-    assert said.orders_to_cancel == orders
-    market._tell(Stop(sell))
-    assert state.status is BotStatus.STOPPED
-    assert not market._buys | market._sells
-    total = said.total_if_sold if sell else said.total_if_kept
-    assert amount_units(total) == accounting.total_units(state, ticks)
-    left = said.left_over if sell else said.position
-    assert amount_units(left) == state.base_total()
-    assert (state.ledger.trades > trades) is bool(sell and said.exit_quantity)
+def test_the_last_word_on_the_position_counts(desk: Desk) -> None:
+    effects = desk.tell(Stop(False))
+    desk.tell(Stop(True))
+    desk.cancel_all(effects)
+    desk.agree(MIDDLE)
+    assert desk.state.status is BotStatus.CLOSING
+    desk.tell(Stop(True))
+    desk.fill(desk.only(OrderKind.MARKET), at=MIDDLE)
+    assert desk.state.status is BotStatus.STOPPED
 
 
-def test_a_thin_book_makes_the_exit_dearer_and_says_where_it_ends() -> None:
-    market = played({}, (962,))
-    lots = int(weigh(market).exit_quantity / SPOT.lot_size)
-    third = SPOT.quantity(lots // 3)
-    deep = Book(((960, third), (950, SPOT.quantity(lots))), (), NOW)
-    said = weigh(market, deep)
-    assert said.book_suffices
-    worth = 960 * (lots // 3) + 950 * (lots - lots // 3)
-    assert said.exit_price is not None
-    assert abs(said.exit_price * lots - SPOT.tick_size * worth) <= SPOT.tick_size * lots / 20
-    fee = worth * SPOT.value_per_tick_lot // 1000
-    gained = worth * SPOT.value_per_tick_lot - fee - SPOT.value(962, lots)
-    assert amount_units(said.difference) == gained
-    thin = weigh(market, Book(((960, third),), (), NOW))
-    assert not thin.book_suffices
-    assert thin.exit_price == Decimal("96.0")
+def test_a_kept_position_goes_on_after_a_start_and_can_be_sold_after_the_stop(desk: Desk) -> None:
+    desk.cancel_all(desk.tell(Stop(False)))
+    desk.agree(MIDDLE)
+    assert desk.tell(Stop(False)) == []
+    desk.tell(Start(MIDDLE))
+    assert len(desk.placed) == 10
+    desk.cancel_all(desk.tell(Stop(False)))
+    desk.agree(MIDDLE)
+    desk.tell(Stop(True))
+    desk.agree(MIDDLE)
+    assert desk.only(OrderKind.MARKET).side is Side.SELL
 
 
-def test_without_a_position_there_is_nothing_to_sell() -> None:
-    said = weigh(played({"direction": "neutral"}, ()))
-    assert (said.exit_side, said.exit_quantity, said.exit_price) == (None, 0, None)
-    assert said.difference == 0
-    assert said.total_if_kept == said.total_if_sold == 0
+def test_after_stop_and_sell_a_start_sizes_afresh_and_order_names_go_on(desk: Desk) -> None:
+    names = {effect.link_id for effect in of(PlaceOrder, desk.effects)}
+    desk.cancel_all(desk.tell(Stop(True)))
+    desk.agree(MIDDLE)
+    desk.fill(desk.only(OrderKind.MARKET), at=MIDDLE)
+    desk.effects.clear()
+    desk.run(950)
+    fresh = {effect.link_id for effect in of(PlaceOrder, desk.effects)}
+    assert not names & fresh
+    assert {order.ticks for order in desk.placed.values() if order.side is Side.BUY} == {900, 920}
 
 
-def test_a_short_is_bought_back_at_the_asks() -> None:
-    market = played({"direction": "short", "leverage": 3}, ())
-    said = weigh(market, Book(((1_002, Decimal(10**6)),), ((1_005, Decimal(10**6)),), NOW))
-    assert said.exit_side is Side.BUY
-    assert said.position < 0
-    assert said.exit_price == Decimal("100.5")
-    assert said.difference < 0
+def test_a_closing_that_cannot_be_done_halts_and_a_second_stop_tries_again(desk: Desk) -> None:
+    desk.cancel_all(desk.tell(Stop(True)))
+    desk.agree(MIDDLE)
+    for _ in range(8):
+        desk.end(desk.only(OrderKind.MARKET), OrderStatus.CANCELLED)
+    assert desk.state.status is BotStatus.HALTED
+    desk.tell(Stop(True))
+    desk.agree(MIDDLE)
+    desk.fill(desk.only(OrderKind.MARKET), at=MIDDLE)
+    assert desk.state.status is BotStatus.STOPPED
 
 
-def test_less_than_the_venue_takes_is_left_over() -> None:
-    market = played({}, (962,))
-    state = market.state
-    tiny = report(state, market.ticks, NOW)
-    tiny = msgspec.structs.replace(tiny, base_inventory=Decimal("0.0042"))
-    said = stop_preview(tiny, 0, SPOT, FEES.taker, market.ticks, flat_book(market.ticks))
-    assert (said.exit_side, said.left_over) == (None, Decimal("0.0042"))
+def test_a_start_or_stop_that_means_nothing_changes_nothing(desk: Desk) -> None:
+    assert desk.tell(Start(MIDDLE)) == []
+    fresh = Desk(grid_config())
+    fresh.tell(Pause())
+    assert fresh.state.status is BotStatus.NEW
+    fresh.tell(Stop(True))
+    assert fresh.state.status is BotStatus.STOPPED
+    fresh.tell(Stop(True))
+    assert fresh.state.status is BotStatus.STOPPED

@@ -7,13 +7,13 @@ import pytest
 from engine.grid import accounting
 from engine.grid.backtest import TouchMarket
 from engine.grid.config import Direction, GridConfig, PriceStop, StopAction
-from engine.grid.messages import NoteKind, Pause, PriceMoved, Start, Stop
+from engine.grid.messages import NoteKind, Pause, PriceMoved, ResyncStarted, Start, Stop
 from engine.grid.state import NEVER_TICKS, BotStatus
-from engine.ids import Instant
+from engine.ids import Instant, LinkId
 from engine.trading.instrument import amount_units
 from engine.trading.orders import OrderKind, PlaceOrder, Side
 from tests.factories import FEES, grid_config, instrument_for
-from tests.unit.grid.desk import Desk
+from tests.unit.grid.desk import MIDDLE, Desk, of
 
 
 def market(config: GridConfig, *prices: int) -> TouchMarket:
@@ -130,6 +130,25 @@ def test_a_bot_without_rules_for_prices_watches_none() -> None:
     assert (state.watch_low, state.watch_high) == (0, NEVER_TICKS)
 
 
+def test_a_stop_loss_already_reached_refuses_the_start() -> None:
+    desk = Desk(grid_config(stop_loss=PriceStop(Decimal(80), StopAction.CLOSE)))
+    desk.tell(Start(795))
+    assert desk.state.status is BotStatus.NEW
+    assert "stop-loss" in desk.state.status_reason
+    assert of(PlaceOrder, desk.effects) == []
+
+
+def test_prices_are_ignored_while_the_venue_is_being_read() -> None:
+    desk = Desk(grid_config(stop_loss=PriceStop(Decimal(80), StopAction.STOP)))
+    desk.run(MIDDLE)
+    desk.tell(ResyncStarted())
+    desk.tell(PriceMoved(700))
+    assert desk.state.status is BotStatus.RUNNING
+    effects = desk.agree(790)
+    assert desk.state.status is BotStatus.STOPPING
+    assert of(PlaceOrder, effects) == []
+
+
 # ---------------------------------------------------------------------- trailing
 
 
@@ -190,7 +209,7 @@ def test_a_range_moved_by_a_lost_life_is_followed_when_its_orders_are_met() -> N
     config = grid_config(direction=Direction.LONG, trailing_up_limit=Decimal(130))
     desk = Desk(config)
     desk.run(1_003)
-    mover = PlaceOrder(f"tg-abcdefgh_10_{9}_b", Side.BUY, OrderKind.POST_ONLY, 1_100, 900)  # type: ignore[arg-type]
+    mover = PlaceOrder(LinkId("tg-abcdefgh_10_9_b"), Side.BUY, OrderKind.POST_ONLY, 1_100, 900)
     desk.placed = {mover.link_id: mover}
     desk.tell(desk.execution(mover, 900, 1_100, "new"))
     assert desk.state.cells[-1].index == 10

@@ -21,19 +21,16 @@ from engine.grid.messages import (
 from engine.grid.orders import link_id, link_prefix, parse_link_id
 from engine.grid.pnl import report
 from engine.grid.state import OrderPhase, decode_state, encode_state, state_hash
-from engine.ids import BotId, Instant, LinkId
+from engine.ids import BotId, ExecutionId, Instant, LinkId
 from engine.trading.orders import FundingCharged, OrderInDoubt, OrderStatus, Side
 from tests.factories import grid_config
-from tests.unit.grid.desk import Desk
-
-MIDDLE = 1_001
+from tests.unit.grid.desk import MIDDLE, Desk, neutral
 
 
 @pytest.fixture
 def desk() -> Desk:
-    desk = Desk(grid_config(direction=Direction.NEUTRAL))
-    desk.run(MIDDLE)
-    return desk
+    """Run a neutral grid."""
+    return neutral()
 
 
 def view_at(desk: Desk, price: int) -> LevelView:
@@ -120,7 +117,7 @@ def test_the_report_keeps_grid_profit_and_floating_apart_and_adds_up(desk: Desk)
     desk.fill(desk.at(980))
     desk.fill(desk.at(1_000))
     desk.fill(desk.at(980))
-    desk.tell(FundingCharged("f", 5 * 10**17, desk.now))  # type: ignore[arg-type]
+    desk.tell(FundingCharged(ExecutionId("f"), 5 * 10**17, desk.now))
     profit = report(desk.state, 900, Instant(desk.now + 86_400_000))
     lots = Decimal("0.001") * desk.state.cells[4].lots
     assert profit.grid_profit == 2 * lots

@@ -68,11 +68,11 @@ class LiveFeed:
 
     async def run(self, sink: MarketSink, start_ms: int) -> None:
         """Mirror until cancelled. Market time is the other venue's own; `start_ms` has no say in it."""
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             for market in Market:
                 wanted = [each for each in self._instruments if each.market is market]
                 if wanted:
-                    socket = V5MarketSocket(self._hosts.public, market, wanted, lambda: http, sink, self._stale_s)
+                    socket = V5MarketSocket(self._hosts.public, market, wanted, sink, self._stale_s)
                     tasks.create_task(socket.run(), name=socket.name)
 
     async def answers(self, timeout_s: float) -> bool:
@@ -86,21 +86,18 @@ class LiveFeed:
         def listen(_: Instrument, __: MarketEvent) -> None:
             heard.set()
 
-        async with aiohttp.ClientSession() as http:
-            socket = V5MarketSocket(
-                self._hosts.public, instrument.market, [instrument], lambda: http, listen, self._stale_s
-            )
-            running = asyncio.create_task(socket.run(), name="feed.probe")
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await socket.tried.wait()
-                    if socket.up.is_set():
-                        await heard.wait()
-            except TimeoutError:
-                pass
-            finally:
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
+        socket = V5MarketSocket(self._hosts.public, instrument.market, [instrument], listen, self._stale_s)
+        running = asyncio.create_task(socket.run(), name="feed.probe")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await socket.tried.wait()
+                if socket.up.is_set():
+                    await heard.wait()
+        except TimeoutError:
+            pass
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
         return heard.is_set()
 
     async def _page(

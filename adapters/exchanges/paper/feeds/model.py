@@ -114,7 +114,7 @@ class ModelFeed:
 
     def _rng(self, *purpose: str) -> Random:
         # Seeding with text is the same in every process and on every platform.
-        return Random(":".join((str(self._seed), *purpose)))  # noqa: S311
+        return Random(":".join((str(self._seed), *purpose)))  # noqa: S311  for repeating, not for secrets
 
 
 def _coin(instrument: Instrument) -> Coin:

@@ -4,12 +4,11 @@ It mirrors what the other venue says, on our ticks. After each reconnect the sub
 book never goes on from a stale picture; trades missed in between are gone, as they are for everybody.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import aiohttp
 import msgspec
 
-from adapters.exchanges.bybit.socket import Connection, GreetingRefused, VenueSocket, expect_text
+from adapters.exchanges.bybit.socket import Connection, GreetingRefused, VenueSocket
 from engine.trading.instrument import Instrument, Market
 
 from ..events import BookChange, Level, MarketTrade
@@ -59,11 +58,10 @@ class V5MarketSocket(VenueSocket):
         address: str,
         market: Market,
         instruments: Iterable[Instrument],
-        http: Callable[[], aiohttp.ClientSession],
         sink: MarketSink,
         stale_s: float = STALE_S,
     ) -> None:
-        super().__init__(f"market.{market}", f"{address}/v5/public/{market}", http, PING_S, stale_s)
+        super().__init__(f"market.{market}", f"{address}/v5/public/{market}", PING_S, stale_s)
         self._sink = sink
         self._mirrors = {instrument.symbol: _Mirror(instrument) for instrument in instruments}
 
@@ -76,17 +74,17 @@ class V5MarketSocket(VenueSocket):
         ]
         for begin in range(0, len(topics), _ARGS_PER_REQUEST):
             args = topics[begin : begin + _ARGS_PER_REQUEST]
-            await connection.send_str(msgspec.json.encode({"op": "subscribe", "args": args}).decode())
+            connection.send(msgspec.json.encode({"op": "subscribe", "args": args}))
             await self._confirmed(connection)
 
-    async def received(self, message: bytes) -> None:
+    def received(self, message: bytes) -> None:
         """Turn a push into events."""
         self._take(_decode(message))
 
     async def _confirmed(self, connection: Connection) -> None:
         """Wait for the answer; the first pushes may come before it and count already."""
         while True:
-            push = _decode(await expect_text(connection))
+            push = _decode(await connection.receive())
             if push.op == "subscribe":
                 if push.success is False:
                     raise GreetingRefused(push.ret_msg)
