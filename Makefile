@@ -35,7 +35,7 @@ chromium:  # what the browser tests drive; where it cannot be had, pytest's last
 test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium  ## every check and every test
 	@# The engine's coverage is measured where its rules are tested one by one; tracing the whole suite doubles its time.
 	@$(BIN)/pytest tests/unit --cov=engine --cov-fail-under=95
-	@$(BIN)/pytest --ignore=tests/unit
+	@$(BIN)/pytest --ignore=tests/unit -n 2 --dist loadgroup
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check .
