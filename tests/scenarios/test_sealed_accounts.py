@@ -1,4 +1,4 @@
-"""Bots on a connected key: it is opened in the process that signs, wherever that is, and nowhere without its file."""
+"""Bots on a connected key: it is opened in the process that signs, and not without the file of sealing keys."""
 
 from collections.abc import Iterator
 from decimal import Decimal
