@@ -83,6 +83,7 @@ class Screen:
         """Keep a picture, and note what is wrong with the page as it stands."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         await self.page.wait_for_function(SETTLED)
+        await self.page.evaluate("scrollTo(0, 0)")  # Else what sticks to the top is drawn across the middle.
         await self.page.screenshot(path=SHOTS / f"{self.name}-{what}.png", full_page=True)
         root = "document.documentElement"
         beyond_px = await self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
