@@ -147,7 +147,8 @@ class Services:
     async def _owner_of(self, bot: BotId) -> UserId | None:
         # A bot never changes hands, so what was read once holds, also while the database is away.
         if bot not in self._owners:
-            row = await self.bots.get(bot)
+            async with asyncio.timeout(EMERGENCY_LOOK_S):
+                row = await self.bots.get(bot)
             if row is None:
                 return None
             self._owners[bot] = row.owner
