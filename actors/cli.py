@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from actors.settings import Settings, SettingsError
+    from adapters.secrets.envelope import KekFile
     from adapters.secrets.keys import ApiKey
     from engine.ids import AccountId
     from engine.ports import KeyPermissions
@@ -270,6 +271,54 @@ def _keys_to_seal(environ: dict[str, str], account: str) -> "dict[AccountId, Api
     key = click.prompt(f"API key of {account}")
     secret = click.prompt("Its secret", hide_input=True)
     return {AccountId(account): ApiKey(key, secret)}
+
+
+@keys.command(epilog="Examples:  trellis keys rewrap   (while Trellis is stopped)")
+def rewrap() -> None:
+    """Draw a new sealing key, and wrap under it what users' exchange keys in the database are sealed with.
+
+    The file with the sealing keys is replaced: copy it anew to every node and to your backup.
+    """
+    from actors.home import AlreadyRunning, Home
+    from adapters.secrets.envelope import KekFile
+    from adapters.secrets.sealed import SealBroken
+    from engine.errors import VenueError
+    from storage.embedded import EmbeddedPostgresError
+
+    settings = read_settings()
+    home = Home(settings.home)
+    keks = KekFile(settings.sealing_keys or home.sealing_keys)
+    try:
+        home.claim()
+        try:
+            count = asyncio.run(_rewrap(settings, keks))
+        finally:
+            home.release()
+    except AlreadyRunning as error:
+        fail(f"{error} Stop it first: it would go on sealing under the old key.")
+    except (EmbeddedPostgresError, SealBroken, VenueError, OSError) as error:
+        fail(str(error))
+    click.echo(
+        f"Wrapped {count} sealed values anew. The new sealing key is in {keks.path}: copy it to your backup."
+    )
+
+
+async def _rewrap(settings: "Settings", keks: "KekFile") -> int:
+    from contextlib import AsyncExitStack
+
+    from actors.home import Home
+    from actors.rewrap import rewrap as wrap_all
+    from storage.database import Database
+    from storage.embedded import EmbeddedPostgres
+
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            dsn = settings.database_url.value
+        else:
+            dsn = (await stack.enter_async_context(EmbeddedPostgres(Home(settings.home).postgres))).dsn
+        return await wrap_all(
+            await stack.enter_async_context(Database(dsn, pool_size=1, name="trellis keys")), keks
+        )
 
 
 @keys.command(epilog="Examples:  TRELLIS_BYBIT_ENVIRONMENT=testnet trellis keys check")

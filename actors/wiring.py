@@ -31,6 +31,7 @@ from engine.ids import AccountId, UserId
 from engine.ports import KeyPermissions, MarketDataPort, TradingPort
 from storage.accounts import AccountRow, Accounts, Environment, NewAccount, SealedKey
 from storage.database import Database
+from storage.sealed_values import key_place
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
 
 log = logging.getLogger(__name__)
@@ -125,11 +126,6 @@ def seal_key(plan: Plan, account: AccountId, owner: UserId, key: ApiKey) -> Seal
     """Seal an exchange key for the row of one account."""
     sealed = vault(plan).seal(msgspec.json.encode(key), *key_place(account, owner))
     return SealedKey(sealed.content, sealed.kek_id)
-
-
-def key_place(account: AccountId, owner: UserId) -> tuple[str, ...]:
-    """Name the one place in the database where an account's sealed key opens."""
-    return "exchange_accounts", account, owner, "sealed_key"
 
 
 def _world(plan: Plan, account: AccountRow) -> tuple[registry.Environment, str | None]:

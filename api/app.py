@@ -84,7 +84,9 @@ def make_app(services: Services) -> web.Application:
 
 def _guarded(route: Route, guard: Guard, serve: ServeTo) -> Serve:
     async def admit_and_serve(request: web.Request) -> web.StreamResponse:
-        return await serve(request, await guard.admit(request, route.access, route.rate))
+        return await serve(
+            request, await guard.admit(request, route.access, route.rate, is_emergency=route.is_emergency)
+        )
 
     return admit_and_serve
 

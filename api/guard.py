@@ -20,6 +20,7 @@ from api.access.sign_in import SignIn
 from api.problems import ApiProblem, Kind
 from engine.access.principals import Access, Principal, Role, Via, may_call
 from engine.access.rates import RateClass
+from engine.errors import VenueError
 from storage.seed import OPERATOR
 from storage.sessions import SignedIn
 
@@ -66,12 +67,17 @@ class Guard:
             log.warning("guard.foreign_origin path=%s origin=%s site=%s", request.path, origin, site)
             raise ApiProblem(Kind.FOREIGN_ORIGIN)
 
-    async def admit(self, request: web.Request, access: Access, rate: RateClass) -> Principal | None:
-        """Say who asks, and refuse whoever may not call a route of this access, or calls too often."""
+    async def admit(
+        self, request: web.Request, access: Access, rate: RateClass, *, is_emergency: bool = False
+    ) -> Principal | None:
+        """Say who asks, and refuse whoever may not call a route of this access, or calls too often.
+
+        In an emergency, while the database is away, whoever was known within a quarter of an hour is believed.
+        """
         principal = self._by_token(request)
         if principal is None:
             request[RATE_HEADERS] = await self.limits.pass_address(rate, address_of(request, self._proxies))
-            principal = await self._by_session(request, access)
+            principal = await self._by_session(request, access, is_emergency)
         if principal is not None and principal.via is Via.SESSION and access is not Access.PUBLIC:
             request[RATE_HEADERS] = await self.limits.pass_account(rate, principal.user)
         if may_call(access, principal):
@@ -91,9 +97,14 @@ class Guard:
         is_right = hmac.compare_digest(given.strip().encode(errors="replace"), self._token)
         return OPERATOR_BY_TOKEN if scheme.lower() == "bearer" and is_right else None
 
-    async def _by_session(self, request: web.Request, access: Access) -> Principal | None:
+    async def _by_session(self, request: web.Request, access: Access, is_emergency: bool) -> Principal | None:
         token = self.cookies.access(request)
-        signed_in = await self._sign_in.known(token) if token else None
+        try:
+            signed_in = await self._sign_in.known(token) if token else None
+        except VenueError:
+            signed_in = self._sign_in.remembered(token) if token and is_emergency else None
+            if signed_in is None:
+                raise
         if signed_in is None:
             return None
         # Signing in or out needs no word of a session's: the check of the origin stands before it.

@@ -24,8 +24,8 @@ from storage.metrics import Metrics
 from storage.trades import TradeFilter, Trades
 
 DAY_MS = 86_400_000
-POINTS_MAX, POINTS_MIN = 160, 24
-SAMPLES_MAX = 4_000
+POINTS_MAX, POINTS_MIN = 120, 24
+SAMPLES_MAX = 2_000
 """How many samples a curve reads: more bots make it coarser, not slower."""
 
 FILLS = 12
@@ -44,13 +44,14 @@ async def overview(
     views, accounts = await asyncio.gather(desk.views(owner, archived=False), desk.accounts.views(owner))
     coins = {view.id: view.quote for view in views}
     since = Instant(now - now % DAY_MS if day_began_ms is None else min(day_began_ms, now))
-    holdings, began, curve, fills = await asyncio.gather(
+    moments = set(_moments(views, now, days))
+    holdings, sums, fills = await asyncio.gather(
         _holdings(desk, accounts),
-        metrics.totals_at(coins, [since]),
-        metrics.totals_at(coins, _moments(views, now, days)),
+        metrics.totals_at(coins, sorted(moments | {since})),
         trades.page(TradeFilter(owner), limit=FILLS),
     )
-    figures = _figures(views, {coin: total for _, coin, total in began}, holdings)
+    figures = _figures(views, {coin: total for at_ms, coin, total in sums if at_ms == since}, holdings)
+    curve = [point for point in sums if point[0] in moments]
     return Dashboard(
         figures=figures,
         equity=[EquityPoint(at_ms, coin, total) for at_ms, coin, total in curve]

@@ -110,7 +110,7 @@ class Pages:
 def _read(dist: Path) -> dict[str, _File]:
     files = {}
     for path in sorted(dist.rglob("*")):
-        if not path.is_file() or path.name == STAMP:
+        if not path.is_file() or path.name.startswith("."):
             continue
         body = path.read_bytes()
         name = "/" + path.relative_to(dist).as_posix()

@@ -63,6 +63,8 @@ class Route(msgspec.Struct, frozen=True):
     command_id_required: bool | None
     """None: the route takes no Idempotency-Key."""
     rate: RateClass
+    is_emergency: bool
+    """True: also while the database is away, for whoever was known shortly before."""
     access: Access
     """Who may call it. Whatever belongs to somebody else is not found, whoever may call."""
     media_type: str
@@ -113,6 +115,7 @@ class Routes:
                 "status": 200,
                 "problems": (),
                 "rate": RateClass.READ if method == hdrs.METH_GET else RateClass.COMMAND,
+                "is_emergency": False,
                 "access": Access.USER,
                 "media_type": "application/json",
                 "also_as": "",

@@ -3,6 +3,9 @@
 It also decides, in this one place, whether a bot or an account exists for whoever asks.
 """
 
+import asyncio
+import logging
+
 import msgspec
 
 from actors.desk import BotDesk
@@ -16,6 +19,7 @@ from api.live import LiveStream, Screen
 from api.metrics import Meters
 from api.problems import ApiProblem, Kind
 from engine.access.principals import Principal, may_reach
+from engine.errors import VenueError
 from engine.ids import AccountId, BotId, Instant, UserId
 from storage.accounts import AccountRow, Accounts
 from storage.actions import Actions
@@ -25,6 +29,11 @@ from storage.executions import Executions
 from storage.metrics import Metrics
 from storage.orders import Orders
 from storage.trades import Trades
+
+log = logging.getLogger(__name__)
+
+EMERGENCY_LOOK_S = 2.0
+"""So long an emergency waits for the database before it acts on what is remembered."""
 
 
 class Programme(msgspec.Struct, frozen=True):
@@ -126,10 +135,20 @@ class Services:
 
         return Screen(principal.actor, self.owner_filter(principal, None), sees, goes_on)
 
+    async def bots_of(self, owner: UserId) -> list[BotId]:
+        """List an owner's bots that must run somewhere; while the database is away, all that we remember."""
+        try:
+            async with asyncio.timeout(EMERGENCY_LOOK_S):
+                return [row.id for row in await self.bots.needing_a_process(owner=owner)]
+        except (VenueError, TimeoutError) as error:
+            log.warning("services.bots_from_memory owner=%s error=%s", owner, error)
+            return [bot for bot, known in self._owners.items() if known == owner]
+
     async def _owner_of(self, bot: BotId) -> UserId | None:
         # A bot never changes hands, so what was read once holds, also while the database is away.
         if bot not in self._owners:
-            row = await self.bots.get(bot)
+            async with asyncio.timeout(EMERGENCY_LOOK_S):
+                row = await self.bots.get(bot)
             if row is None:
                 return None
             self._owners[bot] = row.owner

@@ -209,7 +209,7 @@ class Starter:
             else (f"[bold red]{self._settings.bybit_environment.value.upper()}[/]")
         )
         say(f"\n[bold green]Trellis is ready[/] after {took_s:.1f} s\n")
-        say(f"  API     [bold]{address}[/]  (token: {_short(self._home.path / 'api.token')})")
+        say(f"  Open    [bold]{address}[/]  (for programs: the token in {_short(self._home.path / 'api.token')})")
         say(f"  Prices  {escape(engine.feed_name)}, {money}")
         if engine.plan.paper_port:
             say(f"  Venue   http://127.0.0.1:{engine.plan.paper_port}  (speaks Bybit V5: pybit and ccxt work)")

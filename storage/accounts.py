@@ -3,7 +3,6 @@
 An account is never deleted, because its bots' history names it: a removed one is retired and loses its key.
 """
 
-from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Any
 
@@ -226,33 +225,6 @@ class Accounts:
             await audit.append(connection, [audit.NewEntry(actor, "account.remove", f"account:{account}")])
 
         await self._database.repeat(update)
-
-    async def sealed_under_others(self, sealing_key_id: str) -> AsyncIterator[tuple[AccountRow, SealedKey]]:
-        """Give every account whose key is sealed under another sealing key than the one named."""
-        records = await self._database.rows(
-            f"SELECT {_COLUMNS}, sealed_key FROM exchange_accounts WHERE sealing_key_id <> $1 ORDER BY id",
-            sealing_key_id,
-        )
-        for record in records:
-            values = dict(record)
-            sealed = SealedKey(values.pop("sealed_key"), record["sealing_key_id"])
-            yield msgspec.convert(values, AccountRow), sealed
-
-    async def replace_sealed_key(self, account: AccountId, before: SealedKey, after: SealedKey) -> bool:
-        """Write an account's key as it is sealed now; False when it has changed meanwhile."""
-
-        async def update(connection: Connection) -> bool:
-            done = await connection.fetchval(
-                "UPDATE exchange_accounts SET sealed_key = $3, sealing_key_id = $4 "
-                "WHERE id = $1 AND sealed_key = $2 RETURNING true",
-                account,
-                before.ciphertext,
-                after.ciphertext,
-                after.sealing_key_id,
-            )
-            return bool(done)
-
-        return await self._database.repeat(update)
 
     async def sealed_key(self, account: AccountId) -> SealedKey | None:
         """Read the sealed key, for the one process that is about to open it."""

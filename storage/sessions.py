@@ -19,6 +19,9 @@ from storage import audit
 from storage.database import Connection, Database
 from storage.rows import to_row, to_rows
 
+LOOK_LIMIT_S = 2.0
+"""Every request waits for this look: while the database is away, say so soon."""
+
 
 class NewSession(msgspec.Struct, frozen=True):
     """A browser that is about to be signed in."""
@@ -120,6 +123,7 @@ class Sessions:
               AND ended_at_ms IS NULL AND sessions.expires_at_ms > now_ms() AND users.status = 'active'
             """,
             access_hash,
+            within_s=LOOK_LIMIT_S,
         )
         return None if record is None else to_row(record, SignedIn)
 

@@ -6,6 +6,7 @@ edges of the span row by row. Neither grows with a bot's history.
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -62,54 +63,6 @@ class TradeFilter(msgspec.Struct, frozen=True):
     until_ms: Instant | None = None
 
 
-_BOTS = """
-    SELECT id, name, config ->> 'symbol' AS symbol, base, quote FROM bots
-    WHERE ($1::text IS NULL OR owner = $1)
-      AND ($2::text IS NULL OR id = $2)
-      AND ($3::text IS NULL OR config ->> 'symbol' = $3)
-"""
-
-_FILLS = """
-    SELECT * FROM executions
-    WHERE executions.bot = wanted.id
-      AND ($4::text IS NULL OR side = $4)
-      AND ($5::bigint IS NULL OR at_ms >= $5)
-      AND ($6::bigint IS NULL OR at_ms < $6)
-      AND ($7::bigint IS NULL OR (at_ms, exec_id) < ($7, $8::text))
-    ORDER BY at_ms DESC, exec_id DESC
-"""
-
-# Whatever is on the page belongs to the bots whose newest rows are the newest: the others need not be read.
-_PAGE = f"""
-    WITH wanted AS (
-        SELECT bots.*, newest.at_ms AS newest_ms, newest.exec_id AS newest_id
-        FROM ({_BOTS}) AS bots
-        CROSS JOIN LATERAL ({_FILLS.replace("wanted.", "bots.").replace("*", "at_ms, exec_id")} LIMIT 1) AS newest
-        ORDER BY newest_ms DESC, newest_id DESC LIMIT $9
-    )
-    SELECT wanted.id AS bot, wanted.name AS bot_name, symbol, base, quote, exec_id, link_id, side, price, quantity,
-           price * quantity AS value, fee, fee_asset, is_maker, at_ms
-    FROM wanted CROSS JOIN LATERAL ({_FILLS} LIMIT $9) AS fills
-    ORDER BY at_ms DESC, exec_id DESC LIMIT $9
-"""
-
-_SUMS_OF_DAYS = f"""
-    SELECT quote, side, fee_asset, sum(trades)::bigint AS trades, sum(volume) AS volume, sum(fees) AS fees
-    FROM ({_BOTS}) AS wanted JOIN daily_trades ON daily_trades.bot = wanted.id
-    WHERE ($4::text IS NULL OR side = $4)
-      AND ($5::bigint IS NULL OR day >= $5)
-      AND ($6::bigint IS NULL OR day < $6)
-    GROUP BY 1, 2, 3
-"""
-
-_SUMS_OF_ROWS = f"""
-    SELECT quote, side, fee_asset, count(*) AS trades, sum(price * quantity) AS volume, sum(fee) AS fees
-    FROM ({_BOTS}) AS wanted JOIN executions ON executions.bot = wanted.id
-    WHERE ($4::text IS NULL OR side = $4) AND at_ms >= $5 AND at_ms < $6
-    GROUP BY 1, 2, 3
-"""
-
-
 class Trades:
     """Reads of executions across bots."""
 
@@ -119,9 +72,28 @@ class Trades:
     async def page(self, wanted: TradeFilter, *, cursor: str | None = None, limit: int = 50) -> Page[TradeRow]:
         """List trades, newest first."""
         limit = page_limit(limit)
-        at_ms, last_id = decode_cursor(cursor, int, str)
+        before = decode_cursor(cursor, int, str)
+        bound = _Bound()
+        bots, fills, rows = _bots(wanted, bound), _fills(wanted, before, bound), bound(limit + 1)
+        # Whatever is on the page belongs to the bots whose newest rows are the newest: no others need be read.
         records = await self._database.rows(
-            _PAGE, *_who(wanted), wanted.since_ms, wanted.until_ms, at_ms, last_id, limit + 1
+            f"""
+            WITH wanted AS (
+                SELECT bots.*, newest.at_ms AS newest_ms, newest.exec_id AS newest_id
+                FROM ({bots}) AS bots
+                CROSS JOIN LATERAL (
+                    SELECT at_ms, exec_id FROM executions WHERE executions.bot = bots.id {fills} LIMIT 1
+                ) AS newest
+                ORDER BY newest_ms DESC, newest_id DESC LIMIT {rows}
+            )
+            SELECT wanted.id AS bot, wanted.name AS bot_name, symbol, base, quote, exec_id, link_id, side, price,
+                   quantity, price * quantity AS value, fee, fee_asset, is_maker, at_ms
+            FROM wanted CROSS JOIN LATERAL (
+                SELECT * FROM executions WHERE executions.bot = wanted.id {fills} LIMIT {rows}
+            ) AS fills
+            ORDER BY at_ms DESC, exec_id DESC LIMIT {rows}
+            """,
+            *bound.values,
         )
         return page_of(records, TradeRow, limit, ("at_ms", "exec_id"))
 
@@ -140,9 +112,9 @@ class Trades:
         days, edges = split_span(wanted.since_ms, wanted.until_ms)
         records = []
         if days is not None:
-            records += await self._database.rows(_SUMS_OF_DAYS, *_who(wanted), *days)
+            records += await self._sums(wanted, "daily_trades", "sum(trades)::bigint", "sum(volume)", "day", days)
         for edge in edges:
-            records += await self._database.rows(_SUMS_OF_ROWS, *_who(wanted), *edge)
+            records += await self._sums(wanted, "executions", "count(*)", "sum(price * quantity)", "at_ms", edge)
         totals: dict[str, TradeTotals] = {}
         for quote, side, fee_asset, trades, volume, fees in records:
             known = totals.get(quote, TradeTotals(quote, 0, Decimal(0), Decimal(0), {}))
@@ -154,6 +126,60 @@ class Trades:
                 known.fees | {fee_asset: known.fees.get(fee_asset, Decimal(0)) + fees},
             )
         return [totals[quote] for quote in sorted(totals)]
+
+    async def _sums(
+        self,
+        wanted: TradeFilter,
+        table: str,
+        trades: str,
+        volume: str,
+        time: str,
+        span: tuple[int | None, int | None],
+    ) -> list[Any]:
+        """Sum a table of days, or of rows, over a span of its time."""
+        bound = _Bound()
+        bots = _bots(wanted, bound)
+        conditions = _and(bound, ("side =", wanted.side), (f"{time} >=", span[0]), (f"{time} <", span[1]))
+        fees = "sum(fees)" if table == "daily_trades" else "sum(fee)"
+        return await self._database.rows(
+            f"""
+            SELECT quote, side, fee_asset, {trades} AS trades, {volume} AS volume, {fees} AS fees
+            FROM ({bots}) AS wanted JOIN {table} AS traded ON traded.bot = wanted.id
+            WHERE true {conditions} GROUP BY 1, 2, 3
+            """,
+            *bound.values,
+        )
+
+
+class _Bound:
+    """The values of a statement. Calling it binds one and gives its place.
+
+    A statement holds only the conditions that are asked for: a plan for "this, or nothing" is four times slower.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def __call__(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+def _and(bound: _Bound, *conditions: tuple[str, Any]) -> str:
+    return " ".join(f"AND {words} {bound(value)}" for words, value in conditions if value is not None)
+
+
+def _bots(wanted: TradeFilter, bound: _Bound) -> str:
+    asked = _and(bound, ("owner =", wanted.owner), ("id =", wanted.bot), ("config ->> 'symbol' =", wanted.symbol))
+    return f"SELECT id, name, config ->> 'symbol' AS symbol, base, quote FROM bots WHERE true {asked}"
+
+
+def _fills(wanted: TradeFilter, before: tuple[Any, Any], bound: _Bound) -> str:
+    asked = _and(bound, ("side =", wanted.side), ("at_ms >=", wanted.since_ms), ("at_ms <", wanted.until_ms))
+    at_ms, exec_id = before
+    if at_ms is not None:
+        asked += f" AND (at_ms, exec_id) < ({bound(at_ms)}, {bound(exec_id)})"
+    return f"{asked} ORDER BY at_ms DESC, exec_id DESC"
 
 
 def split_span(
@@ -170,7 +196,3 @@ def split_span(
     if until_ms is not None and last is not None and last * DAY_MS < until_ms:
         edges.append((last * DAY_MS, until_ms))
     return (first, last), edges
-
-
-def _who(wanted: TradeFilter) -> tuple[str | None, ...]:
-    return wanted.owner, wanted.bot, wanted.symbol, wanted.side

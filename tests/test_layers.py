@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "actors": {"engine", "adapters", "storage"},
     "api": {"engine", "storage", "actors"},
     "bots": {"engine", "storage", "actors"},
-    "benchmarks": {"engine", "adapters", "storage", "actors"},
+    "benchmarks": {"engine", "adapters", "storage", "actors", "api"},
 }
 
 ENGINE_LIBRARIES = {"msgspec"}

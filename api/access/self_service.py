@@ -7,7 +7,7 @@ from api.access import totp
 from api.access.context import Client, Seals, Site
 from api.access.letters import Letters
 from api.access.passwords import Passwords
-from api.access.sign_in import SignIn, seed_place
+from api.access.sign_in import SignIn
 from api.access.tokens import draw, hash_of
 from api.problems import ApiProblem, FieldProblem, Kind, refused
 from engine.access.one_time import Purpose
@@ -16,6 +16,7 @@ from engine.ids import Instant
 from storage import audit, one_time_tokens, outbox
 from storage.credentials import Credentials, activate_totp, drop_totp, put_totp, set_password, use_totp_step
 from storage.database import Connection, Database
+from storage.sealed_values import seed_place
 from storage.sessions import end_all
 from storage.users import UserRow, Users
 

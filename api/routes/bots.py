@@ -159,22 +159,22 @@ async def archive_bot(services: Services, principal: Principal, bot: str) -> Bot
     return to_bot(await services.desk.archive(principal.actor, BotId(bot)))
 
 
-@routes.post("/api/v1/bots/{bot}/emergency-stop", problems=(404, 503))
+@routes.post("/api/v1/bots/{bot}/emergency-stop", is_emergency=True, problems=(404, 503))
 async def emergency_stop_bot(services: Services, principal: Principal, bot: str) -> Stopped:
     """Cancel every order of one bot at once, also while the database is away. The position stays."""
     return _stopped(await services.desk.emergency_stop(principal.actor, BotId(bot)))
 
 
-@routes.post("/api/v1/emergency-stop", problems=(503,))
+@routes.post("/api/v1/emergency-stop", is_emergency=True, problems=(503,))
 async def emergency_stop_all(services: Services, principal: Principal) -> Stopped:
     """Cancel every order of one's bots at once (an operator: of everybody's). The positions stay.
 
-    An operator's stop works also while the database is away.
+    Works also while the database is away: for a user, on the bots that were looked at since the start.
     """
     if principal.is_operator:
         return _stopped(await services.desk.emergency_stop(principal.actor, None))
-    own = await services.bots.needing_a_process(owner=principal.user)
-    outcomes = await asyncio.gather(*(services.desk.emergency_stop(principal.actor, bot.id) for bot in own))
+    own = await services.bots_of(principal.user)
+    outcomes = await asyncio.gather(*(services.desk.emergency_stop(principal.actor, bot) for bot in own))
     return _stopped(list(itertools.chain.from_iterable(outcomes)))
 
 

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from actors.home import Home
+from actors.rewrap import rewrap
 from adapters.exchanges import registry
 from adapters.exchanges.bybit.hosts import single_host
 from adapters.exchanges.paper.limits import Limits
 from adapters.exchanges.paper.model import KeyRights
 from adapters.exchanges.paper.server import PaperVenue
+from adapters.secrets.envelope import KekFile, Sealed
 from api.up import _log_to
 from storage.accounts import Accounts, Environment
+from storage.sealed_values import all_sealed, replace
 from tests.adapters.paper.trading_fixtures import LISTED
 from tests.api.browser import Browser, browsing, enrol
 from tests.api.conftest import Answer, Api
@@ -224,13 +228,28 @@ async def test_a_secret_is_in_no_answer_no_log_and_no_row(
 async def test_a_sealed_key_opens_in_its_own_row_only(api: Api, ann: Browser, make_key: MakeKey) -> None:
     first, second = [(await ann.post("/accounts", make_key())).body["id"] for _ in range(2)]
     accounts = Accounts(api.engine.database)
-    sealed, other = await accounts.sealed_key(first), await accounts.sealed_key(second)
+    sealed = await accounts.sealed_key(first)
     assert sealed is not None
-    assert other is not None
-    assert await accounts.replace_sealed_key(second, other, sealed)
+    before = next(each for each in await all_sealed(api.engine.database) if each.place[1] == second)
+    assert await replace(api.engine.database, before, sealed.ciphertext, sealed.sealing_key_id)
     answer = await ann.get(f"/accounts/{second}/balances")
     assert answer.status == 422
     assert "cannot be opened" in answer.body["detail"]
+
+
+async def test_after_a_new_sealing_key_every_connected_key_still_opens(
+    api: Api, ann: Browser, make_key: MakeKey
+) -> None:
+    account = (await ann.post("/accounts", make_key())).body["id"]
+    keks = KekFile(Home(api.engine.plan.home).sealing_keys)
+    old = next(iter(keks.read()))
+    count = await rewrap(api.engine.database, keks)
+    assert count >= 1
+    assert list(keks.read()) != [old]
+    assert len(keks.read()) == 1
+    sealed = await all_sealed(api.engine.database)
+    assert {Sealed(each.content).kek_id for each in sealed} == set(keks.read())
+    assert (await ann.get(f"/accounts/{account}/balances")).status == 200
 
 
 # ---------------------------------------------------------------------- whose it is

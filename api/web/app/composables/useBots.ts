@@ -1,6 +1,9 @@
 /** Bots as they are now: read once, then kept fresh by the live stream. */
 import type { Bot } from '~/types/trading'
 
+/** Many bots told within this time are drawn once: a fill must not wait behind twenty redrawn lists. */
+const GATHER_MS = 250
+
 export function useBots() {
   const api = useApi()
   const stream = useStream()
@@ -21,12 +24,23 @@ export function useBots() {
     }
   }
 
+  const waiting = new Map<string, Bot>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  onScopeDispose(() => clearTimeout(timer))
+
   function take(bot: Bot): void {
-    const known = byId.value.get(bot.id)
+    const known = waiting.get(bot.id) ?? byId.value.get(bot.id)
     // An operator hears of everybody's bots; this page is about one's own.
     if (bot.owner !== user.value?.id || bot.archived_ms !== null) return
     if (known && known.as_of_ms > bot.as_of_ms) return
-    byId.value = new Map(byId.value).set(bot.id, bot)
+    waiting.set(bot.id, bot)
+    timer ??= setTimeout(show, GATHER_MS)
+  }
+
+  function show(): void {
+    timer = undefined
+    byId.value = new Map([...byId.value, ...waiting])
+    waiting.clear()
   }
 
   stream.on('bot', take)

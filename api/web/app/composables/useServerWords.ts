@@ -29,7 +29,7 @@ export function useServerWords() {
     if (key && te(key)) return t(key).toLowerCase()
     if (name === 'text') return say(value)
     // A number keeps its places: 0.10 is a price with two of them.
-    if (AMOUNTS.has(name) && isDecimal(value)) return number(value, { places: value.split('.')[1]?.length ?? 0 })
+    if (AMOUNTS.has(name) && isDecimal(value)) return number(value, { places: Math.min(8, value.split('.')[1]?.length ?? 0) })
     return name === 'role' && te(`bot.${value}`) ? t(`bot.${value}`) : value
   }
 

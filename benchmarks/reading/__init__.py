@@ -1,0 +1,1 @@
+"""What the read benchmark is made of."""
