@@ -24,7 +24,7 @@ PLENTY = 100_000
 LIMITS = Limits(spot_per_s=PLENTY, linear_per_s=PLENTY, query_per_s=PLENTY, ip_per_5s=0)
 """Limits that are stated and never met: without a stated one our adapter keeps to the documented ten a second."""
 MONEY = {"USDT": "10000000"}
-ORDER_LIMIT_S = 5.0
+ORDER_LIMIT_S = 20.0
 DEPTH = 20
 
 
