@@ -127,6 +127,7 @@ class GridBot:
         # A grid follows from the price at which it was sized, and no later life could learn that from the venue.
         # So a new sizing is written before its first order leaves; all other orders leave at once.
         self._write_first = False
+        self._holding_back: asyncio.Task[None] | None = None
         self._resyncing = False
         self._resync_again = False
         self._fenced = False
@@ -219,26 +220,24 @@ class GridBot:
         """Submit what is queued, in order. A second caller leaves its orders to the first."""
         if self._acting:
             return
-        if self._write_first:
-            if self._may_act():
-                self._acting = True
-                self._spawn(self._act_once_written())
-            return
         self._acting = True
         try:
             # Whether the lease still holds is asked once more for each placement, when it leaves.
-            while self._orders and not (self._fenced or self._closing):
+            while self._orders and not (self._write_first or self._fenced or self._closing):
                 orders = tuple(self._orders)
                 self._orders.clear()
                 self._trading.submit(self.state.instrument, orders)
         finally:
             self._acting = False
+        if self._orders and self._write_first and self._may_act():
+            self._acting = True
+            self._holding_back = self._spawn(self._act_once_written())
 
     async def _act_once_written(self) -> None:
         """Hold the queued orders back until the journal has everything that they follow from."""
         try:
             while self._write_first and self._may_act():
-                self._write_first = not await self._writer.flush(FLUSH_LIMIT_S)
+                self._write_first = not await self._writer.flush(FLUSH_LIMIT_S) or self._writer.lag > 0
         finally:
             self._acting = False
         self._act()
@@ -272,9 +271,10 @@ class GridBot:
     # ------------------------------------------------------------------ commands
 
     async def carry_out(self, wish: DesiredState, version: int, reason: str) -> None:
-        """Carry out the owner's wish, unless it was carried out before."""
+        """Carry out the owner's wish, unless it was carried out before; return once what follows has been sent."""
         if version <= self.state.command_version:
             return
+        others = self._holding_back
         match wish:
             case DesiredState.RUNNING:
                 self._tell(Start(await self._price(), version), now_ms())
@@ -283,6 +283,9 @@ class GridBot:
             case _:
                 sell = wish is DesiredState.STOPPED_SELLING
                 self._tell(Stop(sell, reason, version), now_ms())
+        ours = self._holding_back
+        if ours is not None and ours is not others:
+            await asyncio.wait([ours])
 
     async def emergency_stop(self, within_s: float = 10.0) -> int:
         """Cancel every order of the bot now, whatever else is broken; give the number that is left.
@@ -396,10 +399,11 @@ class GridBot:
             as_of_ms=now,
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -91,6 +91,7 @@ class Play:
         """Write down what our bot decides, once for every price and fill that will be played."""
         ours = self._stage.seats[0]
         await self._stage.spot_is_armed(ours)
+        await self._stage.fill_is_armed(ours)
         for _ in range(TICKS_PER_LIFE):
             seen = await self._stage.tick(ours)
             self._decisions[LOOPS[0]][seen.cause] = seen.order
@@ -111,6 +112,8 @@ class Play:
             for number in range(1, len(self._clients))
         ]
         await asyncio.gather(*(client.start(part) for client, part in zip(self._clients[1:], parts, strict=True)))
+        for seat in self._stage.seats[1:]:
+            await self._stage.fill_is_armed(seat)
 
     async def round(self, count: int, turn: int, floor: Floor) -> None:
         """Play `count` of everything to everybody, each round beginning with another client."""

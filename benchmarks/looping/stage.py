@@ -24,7 +24,7 @@ PLENTY = 100_000
 LIMITS = Limits(spot_per_s=PLENTY, linear_per_s=PLENTY, query_per_s=PLENTY, ip_per_5s=0)
 """Limits that are stated and never met: without a stated one our adapter keeps to the documented ten a second."""
 MONEY = {"USDT": "10000000"}
-ORDER_LIMIT_S = 5.0
+ORDER_LIMIT_S = 20.0
 DEPTH = 20
 
 
@@ -128,6 +128,12 @@ class Stage:
             while self._open_spot(seat) != TICK_CONFIG["live_orders"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
+    async def fill_is_armed(self, seat: Seat) -> None:
+        """Wait until a client's first order of the fill loop has arrived."""
+        async with asyncio.timeout(ORDER_LIMIT_S):
+            while self._find_resting(seat) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
     def clear_spot(self, seat: Seat) -> None:
         """End what a peer left in the spot market; our own bot clears up by itself."""
         self._venue.core.desk.cancel_all(seat.account, Market.SPOT, seat.spot.instrument.symbol)
@@ -166,12 +172,18 @@ class Stage:
                 return
 
     def _resting(self, seat: Seat) -> Order:
+        order = self._find_resting(seat)
+        if order is None:
+            raise RuntimeError("the client has no order in its fill loop")
+        return order
+
+    def _find_resting(self, seat: Seat) -> Order | None:
         levels = {(True, BASE - STEP), (False, BASE)}
         instrument = seat.linear.instrument
         for order in seat.account.open.values():
             if order.market is Market.LINEAR and (order.buy, int(instrument.price(order.ticks))) in levels:
                 return order
-        raise RuntimeError("the client has no order in its fill loop")
+        return None
 
     def _open_spot(self, seat: Seat) -> int:
         return sum(order.market is Market.SPOT for order in seat.account.open.values())
