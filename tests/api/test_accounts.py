@@ -235,6 +235,7 @@ async def test_a_sealed_key_opens_in_its_own_row_only(api: Api, ann: Browser, ma
     answer = await ann.get(f"/accounts/{second}/balances")
     assert answer.status == 422
     assert "cannot be opened" in answer.body["detail"]
+    assert (await ann.post(f"/accounts/{second}/remove")).status == 204
 
 
 async def test_after_a_new_sealing_key_every_connected_key_still_opens(
