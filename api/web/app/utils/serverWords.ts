@@ -21,6 +21,10 @@ const PATTERNS: [RegExp, string][] = [
   [/^goes on with what it holds$/, 'goes_on'],
   [/^the starting position could not be bought; stop, or start again$/, 'entry_failed'],
   [/^emergency stop$/, 'emergency_stop'],
+  [/^you wanted it running$/, 'wanted_running'],
+  [/^you wanted it paused$/, 'wanted_paused'],
+  [/^you wanted it stopped keeping$/, 'wanted_keeping'],
+  [/^you wanted it stopped selling$/, 'wanted_selling'],
   [/^waits for the lease of its last process to run out$/, 'waits_for_lease'],
   [/^waits: (?<text>.*)$/, 'waits'],
   // The log (projection.py).
