@@ -17,7 +17,7 @@ from engine.errors import VenueError
 from engine.grid.config import Direction
 from engine.grid.state import BotStatus
 from engine.ids import AccountId, BotId, Instant, UserId
-from engine.trading.instrument import AMOUNT_DECIMALS
+from engine.trading.instrument import AMOUNT_DECIMALS, Market
 from engine.trading.market import Balance
 from storage.bots import DesiredState
 from storage.metrics import Metrics
@@ -111,10 +111,11 @@ def _free(coin: str, holdings: Holdings) -> Decimal | None:
 
 
 async def _holdings(desk: BotDesk, accounts: Sequence[AccountView]) -> Holdings:
+    # Most venues have one wallet. Where futures have their own, its money is not counted as free twice, nor once.
     async def ask(account: AccountId) -> Sequence[Balance] | None:
         try:
             async with asyncio.timeout(BALANCES_LIMIT_S):
-                return await desk.accounts.balances(account)
+                return await desk.accounts.balances(account, Market.SPOT)
         except (VenueError, TimeoutError):
             return None
 

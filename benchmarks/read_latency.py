@@ -30,7 +30,8 @@ from adapters.exchanges.paper.limits import Limits
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets.envelope import KekFile
 from api.access.limits import RequestLimits
-from api.app import ApiServer, listen_on
+from api.app import ApiServer
+from api.listening import listen_on
 from api.services import Programme, assemble
 from benchmarks.harness import Machine, introduce, result, save, table
 from benchmarks.reading.history import Size, write_history

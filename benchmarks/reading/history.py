@@ -4,6 +4,8 @@ The rows have the shapes and numbers of real ones: a month of executions, orders
 samples, sums by day, and a last written state from which a bot's result is worked out.
 """
 
+import secrets
+from base64 import b32encode
 from decimal import Decimal
 
 import msgspec
@@ -16,7 +18,7 @@ from engine.ids import AccountId, BotId, Instant, UserId
 from engine.trading.instrument import FeeRates, Instrument, Market
 from storage.accounts import Accounts, Environment, NewAccount
 from storage.analytics import Analytics
-from storage.bots import Bots, DesiredState, NewBot, new_bot_id
+from storage.bots import Bots, DesiredState, NewBot
 from storage.database import Connection, Database
 from storage.users import add_user
 
@@ -77,7 +79,7 @@ async def _write_owner(database: Database, owner: UserId, count: int) -> list[Bo
     made = []
     for number in range(count):
         config, state = _ended(number)
-        bot = new_bot_id()
+        bot = BotId(b32encode(secrets.token_bytes(5)).decode().lower())
         new = NewBot(bot, owner, account, f"bot {number}", config, DesiredState.STOPPED_KEEPING, "BTC", "USDT")
         await Bots(database).create(new, "benchmark")
         await database.repeat(lambda connection, bot=bot, state=state: _end(connection, bot, state))  # type: ignore[misc]

@@ -20,7 +20,8 @@ from actors.clock import now_ms
 from actors.sealing import Seals
 from adapters.exchanges.paper.model import Account, Order
 from api.access.limits import RequestLimits
-from api.app import ApiServer, listen_on
+from api.app import ApiServer
+from api.listening import listen_on
 from api.services import Programme, assemble
 from engine.grid.config import Direction, GridConfig
 from engine.grid.orders import link_prefix

@@ -15,8 +15,9 @@ from adapters.secrets.keys import ApiKey
 from engine.grid.config import Direction, GridConfig
 from engine.ids import AccountId, BotId
 from storage.accounts import Accounts, Environment, NewAccount
-from storage.bots import NewBot, new_bot_id
+from storage.bots import NewBot
 from storage.seed import OPERATOR
+from tests.factories import new_bot_id
 from tests.scenarios.world import MONEY, World, eventually
 
 KEY = ApiKey("a-connected-key", "its-secret")

@@ -10,11 +10,12 @@ from engine.ids import AccountId, Instant
 from engine.ports import KeyPermissions
 from storage.accounts import AccountInUse, Accounts, Environment, NewAccount, SealedKey
 from storage.audit import Audit
-from storage.bots import AccountRemoved, BotArchived, BotInUse, BotRow, Bots, DesiredState, NewBot, new_bot_id
+from storage.bots import AccountRemoved, BotArchived, BotInUse, BotRow, Bots, DesiredState, NewBot
 from storage.database import Database
 from storage.leases import Leases, bot_lease
 from storage.rows import AlreadyExistsDifferently
 from storage.seed import OPERATOR
+from tests.factories import new_bot_id
 
 RIGHTS = KeyPermissions(True, False, False, False, True, Instant(2_000_000_000_000))
 MakeBot = Callable[..., Awaitable[BotRow]]

@@ -10,7 +10,7 @@ import pytest
 from engine.ids import BotId, ExecutionId, Instant, UserId
 from engine.trading.orders import Side
 from storage import executions
-from storage.bots import BotRow, Bots, NewBot, new_bot_id
+from storage.bots import BotRow, Bots, NewBot
 from storage.database import Database
 from storage.executions import DAY_MS, ExecutionRow
 from storage.metrics import Metrics
@@ -18,6 +18,7 @@ from storage.metrics import write as write_metrics
 from storage.seed import OPERATOR, PAPER_ACCOUNT
 from storage.trades import TradeFilter, TradeRow, Trades, split_span
 from storage.users import add_user
+from tests.factories import new_bot_id
 from tests.storage.conftest import execution, metric
 
 ANN = UserId("ann")
