@@ -9,7 +9,9 @@ WEB         := api/web/dist/.built
 WEB_SOURCES := $(shell find api/web/app api/web/public api/web/toolchain) \
   $(addprefix api/web/,package.json pnpm-lock.yaml nuxt.config.ts build.py) requirements-node.lock
 
-.PHONY: run web chromium test lint lock soak benchmark clean
+ON_RAY := $(addprefix tests/,actors api console security web)
+
+.PHONY: run web chromium test test-on-ray test-beside-ray lint lock soak benchmark clean
 
 run: $(VENV)/.installed  ## build what changed, start everything and print the address
 	@$(MAKE) --no-print-directory web || echo "! The dashboard could not be built. Everything else starts without it."
@@ -35,7 +37,14 @@ chromium:  # what the browser tests drive; where it cannot be had, pytest's last
 test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium  ## every check and every test
 	@# The engine's coverage is measured where its rules are tested one by one; tracing the whole suite doubles its time.
 	@$(BIN)/pytest tests/unit --cov=engine --cov-fail-under=95
-	@$(BIN)/pytest --ignore=tests/unit -n 2 --dist loadgroup
+	@# Most of the others wait for sockets and processes, so two halves run at once. What starts Ray stays together.
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-on-ray test-beside-ray
+
+test-on-ray:
+	@$(BIN)/pytest $(ON_RAY)
+
+test-beside-ray:
+	@$(BIN)/pytest tests $(addprefix --ignore=,tests/unit $(ON_RAY))
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check .

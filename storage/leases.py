@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import msgspec
 
 from engine.errors import OutcomeUnknown, Retryable
@@ -74,7 +75,12 @@ class Leases:
             )
             return epoch
 
-        epoch = await self._database.repeat(take)
+        try:
+            epoch = await self._database.repeat(take)
+        except asyncpg.UniqueViolationError:
+            # Two took a new name at once and met at the index of (name, epoch), which ON CONFLICT does not watch.
+            # The name is there now, so this cannot happen again.
+            epoch = await self._database.repeat(take)
         return None if epoch is None else Lease(name, holder, epoch, ttl_ms)
 
     async def renew(self, lease: Lease) -> bool:

@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from tests.api.conftest import Api
 
 _numbers = itertools.count(1)
-_ON_RAY = frozenset({"actors", "api", "console", "security", "web"})
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep in one process, when two share the suite, a file with its fixtures, and all that starts Ray."""
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        item.add_marker(pytest.mark.xdist_group("on Ray" if path.parts[0] in _ON_RAY else str(path)))
 
 
 @pytest.fixture(scope="session")

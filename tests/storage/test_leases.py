@@ -41,6 +41,12 @@ async def test_of_many_that_ask_at_once_one_gets_the_lease(leases: Leases) -> No
     assert len([lease for lease in answers if lease]) == 1
 
 
+async def test_a_new_name_can_be_taken_by_many_at_once(leases: Leases) -> None:
+    for name in (f"new-{number}" for number in range(60)):
+        answers = await asyncio.gather(*(leases.acquire(name, f"holder-{n}", LONG_MS) for n in range(6)))
+        assert len([lease for lease in answers if lease]) == 1
+
+
 async def test_asking_again_after_a_lost_answer_gives_the_same_epoch(leases: Leases) -> None:
     first = await _must_hold(leases, "x", "a")
     assert await leases.acquire("x", "a", LONG_MS) == first

@@ -236,7 +236,8 @@ async def test_a_dropped_private_socket_reconnects_and_hears_again(
     sessions = venue.private_stream.door.sessions
     dropped = set(sessions)
     assert venue.drop_sockets("private") == 1
-    await eventually(lambda: any("order" in session.topics for session in sessions - dropped))
+    # pybit looks for its new line in a loop without a pause, in our own process: patience.
+    await eventually(lambda: any("order" in session.topics for session in sessions - dropped), 60.0)
     private.callback_directory["order"] = heard.put
     await ask(http.place_order, **BTC_SPOT, **LIMIT_BUY)
     message = await asyncio.to_thread(heard.get, timeout=5)
