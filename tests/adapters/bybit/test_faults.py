@@ -94,7 +94,7 @@ async def test_a_cancel_on_its_way_when_the_line_dies_is_refused_as_unanswered(h
 
 
 async def test_a_late_answer_is_a_doubt_first_and_an_answer_later(house: House, bot: Bot) -> None:
-    house.venue.faults.delay_answers(1.2)
+    house.venue.faults.delay_answers(2.5)
     order = bot.order()
     await bot.submit(order)
     await bot.heard(order.link_id, OrderInDoubt)
