@@ -109,12 +109,14 @@ class Supervisor:
     async def emergency_stop(self, bot: str | None) -> bytes:
         """Cancel the orders of one bot or of all, also without the database (a list of `StopOutcome`)."""
         hosts = [host for host in self._hosts.values() if bot is None or BotId(bot) in host.bots]
+        # Noted before the stop: a bot that has ended by it leaves its host's list while we wait.
+        meant = [tuple(host.bots) if bot is None else (BotId(bot),) for host in hosts]
         answers = await asyncio.gather(
             *(_answer(host.actor.emergency_stop.remote(bot), 2 * ANSWER_LIMIT_S + 5) for host in hosts)
         )
         outcomes = []
-        for host, left in zip(hosts, answers, strict=True):
-            for name in host.bots if bot is None else {BotId(bot)}:
+        for names, left in zip(meant, answers, strict=True):
+            for name in names:
                 outcomes.append(_outcome(name, None if left is None else left.get(name)))
         return encode(outcomes)
 
