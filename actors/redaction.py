@@ -39,6 +39,7 @@ class RedactingFormatter(logging.Formatter):
 
     def formatException(self, ei: object) -> str:
         """Write a traceback, whose last line may quote anything."""
+        # typeshed names the parameter by a private alias.
         return redact(super().formatException(ei))  # type: ignore[arg-type]
 
 

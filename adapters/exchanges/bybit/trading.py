@@ -167,6 +167,7 @@ class BybitTrading:
                 if type(effect) is LookUpOrder:
                     self._look_ups.start(route, effect.link_id)
         if orders:
+            # Look-ups were taken out above, in a way that mypy does not follow.
             self._entry.submit(route, orders)  # type: ignore[arg-type]
 
     async def open_orders(self, instrument: Instrument, link_prefix: str) -> Sequence[OrderReport]:
