@@ -54,7 +54,9 @@ class Analytics:
         connection = await self._database.dedicated()
         try:
             with sorted_errors():
-                await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+                await connection.execute(
+                    "SET statement_timeout = 0; SET lock_timeout = 0; SET transaction_timeout = 0"
+                )
                 # In this order: the totals read the days.
                 for view in ("daily_bot_profit", "owner_totals"):
                     sql = f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view}"

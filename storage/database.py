@@ -21,14 +21,19 @@ T = TypeVar("T")
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 """A connection inside a transaction; never kept beyond it."""
 
+SERVER_MIN = 17
 CONNECT_LIMIT_S = 5.0
-STATEMENT_LIMIT_S = 20.0
+STATEMENT_LIMIT_S = 6.0
 ANSWER_GRACE_S = 5.0
 """How much longer we wait than the server works: its definite "cancelled" is worth more than our silence."""
 LOCK_LIMIT_S = 5.0
 IDLE_IN_TRANSACTION_LIMIT_S = 4.0
 """A process that is suspended in the middle of a transaction holds its locks for so long, and with them whoever
 wants to take its lease over."""
+TRANSACTION_LIMIT_S = 8.0
+"""The same for one that is suspended between preparing a statement and executing it: the server takes it for a
+busy client that will send the rest any moment, and no other limit ends it. Shorter than `REPEAT_LIMIT_S`, so that
+whoever repeats gets the locks. PostgreSQL has this limit since version 17."""
 CLOSE_LIMIT_S = 5.0
 REPEAT_LIMIT_S = 10.0
 
@@ -40,6 +45,7 @@ _UNDONE = (
     asyncpg.TransactionRollbackError,  # deadlock, serialisation failure
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
 )
 
 # Around a commit these do not say whether it happened: a server that is told to stop may say so after committing.
@@ -85,6 +91,10 @@ class Database:
             await self._open()
         except _REFUSED as error:
             raise DatabaseRefused(f"PostgreSQL refuses the connection: {error}. Check DATABASE_URL") from error
+        except asyncpg.UndefinedObjectError as error:
+            raise DatabaseRefused(
+                f"PostgreSQL {SERVER_MIN} or newer is needed; this says: {error}. Upgrade it or unset DATABASE_URL"
+            ) from error
 
     async def _open(self) -> None:
         with sorted_errors():
@@ -239,6 +249,7 @@ class Database:
             "statement_timeout": _ms(STATEMENT_LIMIT_S),
             "lock_timeout": _ms(LOCK_LIMIT_S),
             "idle_in_transaction_session_timeout": _ms(IDLE_IN_TRANSACTION_LIMIT_S),
+            "transaction_timeout": _ms(TRANSACTION_LIMIT_S),
             "timezone": "UTC",
             # Our statements are short: compiling one costs a hundred milliseconds and saves none.
             "jit": "off",

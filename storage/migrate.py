@@ -60,7 +60,9 @@ async def migrate(database: Database, folder: Path = MIGRATIONS) -> list[Migrati
     connection = await database.dedicated()
     try:
         with sorted_errors():
-            await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+            await connection.execute(
+                "SET statement_timeout = 0; SET lock_timeout = 0; SET transaction_timeout = 0"
+            )
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY, timeout=MIGRATION_LIMIT_S)
             await connection.execute(_HISTORY)
             missing = steps[await _applied(connection, steps) :]

@@ -64,7 +64,7 @@ async def write_history(database: Database, size: Size) -> Written:
     await Analytics(database).refresh()
     connection = await database.dedicated()
     try:
-        await connection.execute("SET statement_timeout = 0")
+        await connection.execute("SET statement_timeout = 0; SET transaction_timeout = 0")
         await connection.execute("VACUUM ANALYZE", timeout=600)
     finally:
         connection.terminate()
@@ -117,7 +117,7 @@ async def _end(connection: Connection, bot: BotId, state: bytes) -> None:
 
 
 async def _fill(connection: Connection, sql: str, fills: int) -> None:
-    await connection.execute("SET LOCAL statement_timeout = 0")
+    await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL transaction_timeout = 0")
     await connection.execute(sql, fills, DAYS * DAY_MS, timeout=600)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from engine.errors import OutcomeUnknown, Retryable
 from storage.database import Connection, Database
+from storage.leases import Leases
 from tests.storage.proxy import BreakingWire, Cut
 
 
@@ -142,6 +144,28 @@ async def test_a_statement_that_runs_too_long_is_cancelled(
     async with Database(postgres_dsn) as impatient:
         with pytest.raises(Retryable):
             await impatient.rows("SELECT pg_sleep(60)", within_s=0)
+
+
+@pytest.mark.parametrize("is_between", ["statements", "preparing and executing"])
+async def test_a_client_that_falls_silent_loses_its_locks_before_those_who_want_them_give_up(
+    database: Database, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, is_between: str
+) -> None:
+    monkeypatch.setattr("storage.database.IDLE_IN_TRANSACTION_LIMIT_S", 0.2)
+    monkeypatch.setattr("storage.database.TRANSACTION_LIMIT_S", 0.4)
+
+    async def lock(connection: Connection) -> None:
+        await connection.execute("SELECT 1 FROM leases WHERE name = 'wanted' FOR UPDATE")
+
+    await Leases(database).acquire("wanted", "anybody", 60_000)
+    async with Database(postgres_dsn) as suspended, AsyncExitStack() as silence:
+        connection = await silence.enter_async_context(suspended.transaction())
+        await lock(connection)
+        if is_between == "preparing and executing":
+            # The server does not count this one as idle: it waits for the rest of a statement.
+            await connection.prepare("SELECT $1::text")
+        await database.repeat(lock)
+        with pytest.raises(Retryable):
+            await silence.aclose()
 
 
 async def test_an_absent_server_is_retryable() -> None:

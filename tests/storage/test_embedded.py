@@ -18,11 +18,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from engine.errors import Retryable
+from storage import embedded
 from storage.bots import Bots, NewBot
-from storage.database import Connection, Database
+from storage.database import Connection, Database, DatabaseRefused
 from storage.embedded import (
     SOCKET_NAME,
     SOCKET_PATH_BYTES_MAX,
+    SUPERUSER,
     EmbeddedPostgres,
     EmbeddedPostgresError,
 )
@@ -30,7 +32,7 @@ from storage.journal import Journal, JournalBatch
 from storage.leases import Leases, bot_lease
 from storage.migrate import migrate
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
-from storage.system_account import as_user, file_owner, let_read
+from storage.system_account import as_user, file_owner, let_pass, let_read, make_private_dir
 from tests.factories import new_bot_id
 from tests.storage.conftest import CONFIG, entries
 
@@ -361,3 +363,38 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@contextmanager
+def _an_old_server(home: Path) -> Iterator[Path]:
+    # The package brings a PostgreSQL 16 too.
+    programs = embedded._binaries().parents[1] / "pginstall" / "bin"
+    owner, data, socket = file_owner(), home / "old", home / "socket"
+    if owner is not None:
+        let_pass(home)
+        let_read(programs.parent)
+    make_private_dir(socket, owner)
+    make_private_dir(data, owner)
+    made = [programs / "initdb", "-D", data, "-U", SUPERUSER, "--no-sync"]
+    subprocess.run(made, check=True, cwd="/", **as_user(owner))
+    started = [programs / "postgres", "-D", data, "-k", socket, "-c", "listen_addresses="]
+    with subprocess.Popen(started, cwd="/", stderr=subprocess.DEVNULL, **as_user(owner)) as server:
+        try:
+            yield socket
+        finally:
+            server.terminate()
+
+
+async def test_a_server_that_is_too_old_is_refused_in_words(initialised: Path) -> None:
+    with _copy_of(initialised) as home, _an_old_server(home) as socket:
+        old = Database(embedded._dsn(socket, "postgres"))
+        with pytest.raises(DatabaseRefused, match="PostgreSQL 17 or newer is needed"):
+            await _open_once_started(old)
+
+
+async def _open_once_started(database: Database) -> None:
+    for _ in range(200):
+        with suppress(Retryable):
+            return await database.open()
+        await asyncio.sleep(0.1)
+    return None
