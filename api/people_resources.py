@@ -142,7 +142,8 @@ class Session(msgspec.Struct, frozen=True):
     user: User
     csrf: str
     """Sent along as X-CSRF-Token with whatever changes something."""
-    expires_ms: Instant
+    expires_in_ms: int
+    """How long it is known without a renewal; no moment, because a browser's clock need not be right."""
 
 
 # ---------------------------------------------------------------------- one's own account

@@ -63,6 +63,22 @@ class Spread(msgspec.Struct, frozen=True):
         return cls(len(ordered), *(round(each / 1_000, 2) for each in (median(ordered), last, ordered[0])))
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """How long people wait for one thing, in milliseconds."""
+
+    count: int
+    median: float
+    p95: float
+    longest: float
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float]) -> "Waits":
+        """Sum up measurements; there must be one at least."""
+        ordered = sorted(milliseconds)
+        p95 = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
+        return cls(len(ordered), *(round(each, 2) for each in (ordered[len(ordered) // 2], p95, ordered[-1])))
+
+
 class Result(msgspec.Struct, frozen=True):
     """One run of one benchmark."""
 

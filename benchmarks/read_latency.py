@@ -33,7 +33,7 @@ from api.access.limits import RequestLimits
 from api.app import ApiServer
 from api.listening import listen_on
 from api.services import Programme, assemble
-from benchmarks.harness import Machine, introduce, result, save, table
+from benchmarks.harness import Machine, Waits, introduce, result, save, table
 from benchmarks.reading.history import Size, write_history
 from engine.access.rates import Rate, RateClass
 from engine.ids import BotId, UserId
@@ -48,20 +48,11 @@ TOKEN = secrets.token_hex(32)
 NO_LIMITS = {kind: Rate(10**9, 60) for kind in RateClass}
 
 
-class Reads(msgspec.Struct, frozen=True):
-    """How long one route took, in milliseconds."""
-
-    count: int
-    median: float
-    p95: float
-    longest: float
-
-
 class Report(msgspec.Struct, frozen=True):
     """What a run has measured."""
 
-    routes: dict[str, Reads]
-    all: Reads
+    routes: dict[str, Waits]
+    all: Waits
     rows: dict[str, int]
     failed: int
 
@@ -99,7 +90,7 @@ async def read_latency(size: Size, rounds: int, folder: Path, console: Console) 
         async with _serving(database, postgres.dsn, home) as address:
             times, failed = await _read(address, written.owners, written.bots, rounds)
     every = [took for each in times.values() for took in each]
-    return Report({name: _sum_up(each) for name, each in times.items()}, _sum_up(every), written.rows, failed)
+    return Report({name: Waits.of(each) for name, each in times.items()}, Waits.of(every), written.rows, failed)
 
 
 @asynccontextmanager
@@ -172,13 +163,6 @@ async def _read(
                 times.setdefault(name, []).append((time.perf_counter() - began) * 1000)
                 failed += answer.status != 200
     return times, failed
-
-
-def _sum_up(times: list[float]) -> Reads:
-    ordered = sorted(times)
-    p95 = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
-    figures = (ordered[len(ordered) // 2], p95, ordered[-1])
-    return Reads(len(ordered), *(round(each, 2) for each in figures))
 
 
 def show(report: Report, console: Console) -> None:

@@ -51,6 +51,7 @@ class SignedIn(msgspec.Struct, frozen=True):
     roles: list[Role]
     csrf_key: bytes
     expires_at_ms: Instant
+    """Until when the token holds; its session goes on with the next one."""
 
     def __repr__(self) -> str:
         return f"SignedIn({self.session!r}, user={self.user!r}, ***)"
@@ -114,7 +115,7 @@ class Sessions:
         """Find whom an access token stands for now; None once it, its session or its owner's account has ended."""
         record = await self._database.row(
             """
-            SELECT sessions.id AS session, sessions.user_id AS user, csrf_key, sessions.expires_at_ms,
+            SELECT sessions.id AS session, sessions.user_id AS user, csrf_key, session_tokens.expires_at_ms,
                    ARRAY(SELECT role FROM user_roles WHERE user_roles.user_id = users.id) AS roles
             FROM session_tokens
             JOIN sessions ON sessions.id = session_id

@@ -47,6 +47,7 @@ class Grant(msgspec.Struct, frozen=True):
     access: str
     refresh: str
     expires_at_ms: Instant
+    """The end of the access token."""
     csrf: str
 
     def __repr__(self) -> str:

@@ -151,7 +151,9 @@ class SignIn:
         await audit.append(
             connection, [audit.NewEntry(f"user:{user}", "session.begin", f"user:{user}", after=after)]
         )
-        expires: int = await connection.fetchval("SELECT expires_at_ms FROM sessions WHERE id = $1", new.id)
+        expires: int = await connection.fetchval(
+            "SELECT expires_at_ms FROM session_tokens WHERE hash = $1", hash_of(access)
+        )
         return Grant(user, new.id, access, refresh, Instant(expires), csrf_of(new.csrf_key, new.id))
 
     async def known(self, access: str) -> SignedIn | None:

@@ -6,6 +6,7 @@ an account. What is decided, is decided in `api/access`.
 
 from aiohttp import web
 
+from actors.clock import now_ms
 from api.access.context import Grant
 from api.people_resources import (
     Accepted,
@@ -190,4 +191,5 @@ async def _signed_in(services: Services, grant: Grant, status: int = 200) -> web
 async def _session(services: Services, user: UserId, csrf: str, expires: Instant) -> Session:
     row, credential = await services.people.users.get(user), await services.people.credentials.get(user)
     assert row is not None
-    return Session(to_user(row, credential is not None and credential.totp_active), csrf, expires)
+    user_now = to_user(row, credential is not None and credential.totp_active)
+    return Session(user_now, csrf, max(0, expires - now_ms()))

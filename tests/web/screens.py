@@ -1,5 +1,6 @@
 """A person at a screen: Chromium on the built dashboard, kept from other hosts, and watched for what nobody sees:
-errors in the console, violations of the accessibility rules, pages that scroll sideways.
+errors in the console, violations of the accessibility rules, pages that scroll sideways, text that is cut off or
+lies on other text.
 
 The screenshots lie in `test-output/screens`, to be looked at.
 """
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, Route, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, Route, async_playwright, expect
 
 REPOSITORY = Path(__file__).parents[2]
 WEB = REPOSITORY / "api" / "web"
 SHOTS = REPOSITORY / "test-output" / "screens"
+LAYOUT = Path(__file__).with_name("layout.js")
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1440, 900), "phone": (360, 780)}
+"""The phone is the narrowest that is still sold: what fits there fits everywhere."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 NAMES_OF_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -31,8 +34,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Nothing is being loaded. The network itself is never idle where a page follows the live stream.
-SETTLED = "!document.querySelector('main [aria-busy=true], main .animate-pulse')"
+# While there is none nothing is being loaded. The network is never idle where a page follows the live stream.
+LOADING = "main [aria-busy=true], main .animate-pulse"
 # What the network layer says about an answer that the page expects and shows.
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4(01|09|22|29)")
 
@@ -82,13 +85,14 @@ class Screen:
     async def look(self, what: str) -> None:
         """Keep a picture, and note what is wrong with the page as it stands."""
         SHOTS.mkdir(parents=True, exist_ok=True)
-        await self.page.wait_for_function(SETTLED)
+        await expect(self.page.locator(LOADING)).to_have_count(0, timeout=15_000)
         await self.page.evaluate("scrollTo(0, 0)")  # Else what sticks to the top is drawn across the middle.
         await self.page.screenshot(path=SHOTS / f"{self.name}-{what}.png", full_page=True)
         root = "document.documentElement"
         beyond_px = await self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
         if beyond_px > 0:
             self.problems.append(f"{what}: scrolls sideways by {beyond_px} px")
+        self.problems += [f"{what}: {each}" for each in await self.page.evaluate(LAYOUT.read_text())]
         await self.page.evaluate(AXE.read_text())
         found: list[dict[str, Any]] = await self.page.evaluate(
             "rules => axe.run(document, {runOnly: rules}).then(result => result.violations)", RULES
@@ -133,7 +137,7 @@ async def screen(
     await context.route("**/*", only_ours)
     try:
         yield seen
-        assert seen.problems == []
+        assert not seen.problems, "\n".join(seen.problems)
     except Exception:
         await seen.page.screenshot(path=SHOTS / f"{seen.name}-failed.png", full_page=True)
         raise

@@ -1,52 +1,15 @@
 """Coming in and going out, as people do it: register, confirm, connect, protect the account, leave, come back."""
 
-from collections.abc import AsyncIterator
-
 import pyotp
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.api.browser import PASSWORD, new_email, token_to
+from tests.api.browser import PASSWORD
 from tests.api.conftest import Api
-from tests.web.screens import Screen, chromium, screen
+from tests.web.conftest import register
+from tests.web.screens import screen
 
 LOOKS = [("desktop", "en", "dark"), ("phone", "ru", "light")]
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module", autouse=True)
-async def set_up(api: Api, browser: Browser) -> None:
-    """Make the operator's account on the page itself, unless another test has done so before."""
-    if await api.services.people.users.has_operator():
-        return
-    token = await api.services.people.enrolment.offer_set_up()
-    async with screen(browser, api.address, size="phone", locale="ru", theme="dark", name="doors") as seen:
-        await seen.open("/")
-        await seen.page.wait_for_url("**/setup")
-        await seen.open(f"/setup?token={token}")
-        await seen.look("set-up")
-        await seen.fill(email=new_email(), password=PASSWORD)
-        await seen.press("submit")
-        await seen.page.wait_for_url("**/dashboard")
-
-
-async def _register(api: Api, seen: Screen) -> str:
-    email = new_email()
-    await seen.open("/register")
-    await seen.fill(email=email, password=PASSWORD)
-    await seen.look("register")
-    await seen.press("submit")
-    await seen.page.wait_for_selector("[role=status] h1")
-    await seen.open(f"/confirm?token={await token_to(api, email)}")
-    assert "token" not in seen.page.url, "a link's word stays out of the history"
-    await seen.press("submit")
-    await seen.page.wait_for_url("**/dashboard")
-    return email
 
 
 @pytest.mark.parametrize(("size", "locale", "theme"), LOOKS)
@@ -55,7 +18,7 @@ async def test_a_newcomer_registers_connects_paper_and_protects_the_account(
 ) -> None:
     async with screen(browser, api.address, size=size, locale=locale, theme=theme, name="doors") as seen:
         page = seen.page
-        email = await _register(api, seen)
+        email = await register(api, seen)
         await page.wait_for_selector("[data-test=connect-paper]")
         await seen.look("first-steps")
         await seen.press("connect-paper")
@@ -91,7 +54,7 @@ async def test_a_newcomer_registers_connects_paper_and_protects_the_account(
 
 async def test_language_and_theme_follow_the_person_to_another_device(api: Api, browser: Browser) -> None:
     async with screen(browser, api.address, size="desktop", locale="en", theme="dark", name="reading") as first:
-        email = await _register(api, first)
+        email = await register(api, first)
         async with first.page.expect_response("**/profile"):
             await first.press("language")
         await expect(first.page.locator("html")).to_have_attribute("lang", "ru")
@@ -109,9 +72,24 @@ async def test_language_and_theme_follow_the_person_to_another_device(api: Api, 
         await second.look("settings")
 
 
+async def test_a_session_is_renewed_before_anything_is_refused(api: Api, browser: Browser) -> None:
+    async with screen(browser, api.address, size="desktop", locale="en", theme="dark", name="renewal") as seen:
+        await register(api, seen)
+        answers: list[tuple[str, int]] = []
+        seen.page.on("response", lambda answer: answers.append((answer.url.rpartition("/")[2], answer.status)))
+        kept = "localStorage['signed-in']"
+        assert 0 < await seen.page.evaluate(f"{kept} - Date.now()") < 15 * 60_000
+        # As if the page was closed, and opened again when the session is about to end.
+        await seen.page.evaluate(f"{kept} = Date.now()")
+        await seen.open("/settings")
+        assert ("refresh", 200) in answers
+        assert [answer for answer in answers if answer[1] >= 400] == []
+        assert await seen.page.evaluate(f"{kept} - Date.now()") > 0
+
+
 async def test_every_step_at_the_door_works_by_keyboard_alone(api: Api, browser: Browser) -> None:
     async with screen(browser, api.address, size="desktop", locale="en", theme="light", name="keys") as seen:
-        email = await _register(api, seen)
+        email = await register(api, seen)
         await seen.press("account")
         await seen.page.get_by_role("menuitem").last.click()
         await seen.page.wait_for_url("**/login")

@@ -1,8 +1,10 @@
 """The two languages of the dashboard are equal: the same keys, the same gaps, and every key that a page uses."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,55 @@ def test_every_key_that_a_page_names_exists() -> None:
 
 def _is_branch(key: str) -> bool:
     return any(known.startswith(f"{key}.") for known in EN)
+
+
+ENGINE = Path(__file__).parents[2] / "engine" / "grid"
+SAYS = {"Note": 1, "Resync": 0, "become": 2, "halt": 1, "pause": 1, "Stop": 1}
+"""Which argument of what holds a sentence that people read."""
+SENTENCES_ARE_RETURNED_IN = ("cells.py", "stops.py", "risk.py")
+HOLE = ""
+FILLERS = ("1", "buy", "up", "running", "stop-loss")
+PATTERN = re.compile(r"^  \[/(\^.*\$)/, '\w+'\],$", re.MULTILINE)
+
+
+def _spoken() -> Iterator[tuple[str, list[str]]]:
+    """Give every sentence as its parts: what is always said, and a hole wherever something is put in."""
+    for path in sorted(ENGINE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=arguments) if name in SAYS:
+                    spoken = arguments[SAYS[name]] if len(arguments) > SAYS[name] else None
+                case ast.Return(value=value) if path.name in SENTENCES_ARE_RETURNED_IN:
+                    spoken = value
+                case _:
+                    continue
+            parts = _parts(spoken)
+            if any(" " in part for part in parts):
+                yield path.name, parts
+
+
+def _parts(node: ast.AST | None) -> list[str]:
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=values):
+            return [part for value in values for part in _parts(value) or [HOLE]]
+        case ast.Call(func=ast.Attribute(value=inner, attr="strip")):
+            return _parts(inner)
+    return []
+
+
+def _is_known(parts: list[str], forms: list[re.Pattern[str]]) -> bool:
+    options = (FILLERS if part == HOLE else (part,) for part in parts)
+    return any(form.match("".join(each)) for each in product(*options) for form in forms)
+
+
+def test_every_sentence_of_the_engine_can_be_said_in_both_languages() -> None:
+    forms = [
+        re.compile(found.replace("(?<", "(?P<"))
+        for found in PATTERN.findall((APP / "utils" / "serverWords.ts").read_text())
+    ]
+    # A start that is refused repeats the refusal of the settings, which the pages translate by its code instead.
+    spoken = [each for each in _spoken() if each != ("lifecycle.py", [HOLE, "; ", HOLE])]
+    assert len(spoken) > 25
+    assert [each for each in spoken if not _is_known(each[1], forms)] == []

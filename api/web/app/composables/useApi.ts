@@ -49,6 +49,7 @@ export function useApi() {
   const session = useSession()
 
   async function call<T>(method: string, path: string, body: unknown, options: Options = {}): Promise<T> {
+    if (!path.startsWith('/auth/')) await freshen()
     const response = await send(method, path, body, options)
     if (response.ok) return (response.status === 204 ? undefined : await readJson(response)) as T
     const problem = await readProblem(response)
@@ -81,6 +82,11 @@ export function useApi() {
     }
   }
 
+  /** Renew a session that is about to end; what fails here is told by the request that follows. */
+  async function freshen(): Promise<void> {
+    if (session.isOld()) await renew().catch(() => false)
+  }
+
   /** Renew the session once for all calls, and for all tabs one after another. */
   function renew(): Promise<boolean> {
     renewing ??= inTurn(async () => {
@@ -106,6 +112,7 @@ export function useApi() {
     post: <T>(path: string, body?: unknown, options?: Options) => call<T>('POST', path, body, options),
     patch: <T>(path: string, body: unknown, options?: Options) => call<T>('PATCH', path, body, options),
     renew,
+    freshen,
     address,
     download,
   }

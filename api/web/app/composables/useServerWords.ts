@@ -7,6 +7,15 @@ const LEVEL_STATES: Record<string, string> = {
   'being cancelled': 'server.being_cancelled',
 }
 
+/** Where the words of a gap are; the first that knows one has it. */
+const KEYS: Record<string, string[]> = {
+  side: ['bot.side.'],
+  status: ['bot.status.', 'bot.order.'],
+  phase: ['bot.phase.'],
+  reason: ['server.reason_'],
+  way: ['server.way_'],
+}
+
 const AMOUNTS = new Set(['price', 'quantity', 'fee', 'net', 'amount', 'value', 'from', 'to'])
 
 export function useServerWords() {
@@ -25,8 +34,8 @@ export function useServerWords() {
   }
 
   function word(name: string, value: string): string {
-    const key = { side: `bot.side.${value}`, status: `bot.status.${value.replace(/ /g, '_')}`, way: `server.way_${value}` }[name]
-    if (key && te(key)) return t(key).toLowerCase()
+    const key = KEYS[name]?.map((branch) => branch + value.replace(/ /g, '_')).find((found) => te(found))
+    if (key) return t(key).toLowerCase()
     if (name === 'text') return say(value)
     // A number keeps its places: 0.10 is a price with two of them.
     if (AMOUNTS.has(name) && isDecimal(value)) return number(value, { places: Math.min(8, value.split('.')[1]?.length ?? 0) })

@@ -7,6 +7,9 @@ const site = ref<Site | null>(null)
 const current = ref<Session | null>(null)
 const isLoaded = ref(false)
 
+/** So long before its end a session is renewed, before the next request: one refused leaves an error in the console. */
+const RENEW_AHEAD_MS = 60_000
+
 export function useSession() {
   const user = computed(() => current.value?.user ?? null)
   const isOperator = computed(() => user.value?.roles.includes('operator') ?? false)
@@ -29,7 +32,7 @@ export function useSession() {
   /** Take a session that the server has just given. */
   function set(session: Session): void {
     current.value = session
-    localStorage.setItem(SIGNED_IN, '1')
+    localStorage.setItem(SIGNED_IN, String(Date.now() + session.expires_in_ms - RENEW_AHEAD_MS))
     isLoaded.value = true
     prefer(session.user)
   }
@@ -51,11 +54,16 @@ export function useSession() {
     prefer(changed)
   }
 
+  /** Tell whether the session should be renewed before anything else is asked. */
+  function isOld(): boolean {
+    return mayBeSignedIn() && Date.now() >= Number(localStorage.getItem(SIGNED_IN))
+  }
+
   /** The server no longer knows us: forget everything and ask to sign in again, then come back here. */
   function ended(): void {
+    localStorage.removeItem(SIGNED_IN)
     if (!current.value) return
     current.value = null
-    localStorage.removeItem(SIGNED_IN)
     const here = useRouter().currentRoute.value.fullPath
     void navigateTo({ path: '/login', query: { next: here, ended: '1' } })
   }
@@ -68,10 +76,10 @@ export function useSession() {
     window.location.assign('/login')
   }
 
-  return { site, current, user, isOperator, isLoaded, load, set, welcome, setUser, ended, signOut }
+  return { site, current, user, isOperator, isLoaded, load, set, welcome, setUser, isOld, ended, signOut }
 }
 
-// No secret, only a hint: without it a newcomer's first page would begin with a refused request.
+// No secret, only a hint of until when: without it a newcomer's first page would begin with a refused request.
 const SIGNED_IN = 'signed-in'
 
 function mayBeSignedIn(): boolean {

@@ -69,6 +69,7 @@ async function begin(): Promise<void> {
   while (!mine.signal.aborted) {
     if (connection.freshness.value !== 'stale') connection.set('catching_up')
     try {
+      await api.freshen()
       await follow(api.address('/stream'), mine.signal, () => {
         failures = 0
         connection.set('live')

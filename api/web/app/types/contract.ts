@@ -28,7 +28,7 @@ export interface User {
 export interface Session {
   user: User
   csrf: string
-  expires_ms: number
+  expires_in_ms: number
 }
 
 export interface SessionRow {
