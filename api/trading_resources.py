@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from actors.account_desk import AccountView, ConnectableExchange, check_permissions
+from actors.account_desk import AccountView, Connect, ConnectableExchange, check_permissions
 from actors.market_desk import Bar
 from engine.errors import Refusal
 from engine.grid.config import Direction
@@ -42,6 +42,13 @@ class KeyProblem(msgspec.Struct, frozen=True):
     code: str
     text: str
     remedy: str
+
+
+class ConnectAccount(Connect, frozen=True):
+    """An account to be connected, by somebody who proves once more who they are."""
+
+    password: Annotated[str, msgspec.Meta(max_length=1024)] = ""
+    """One's own, asked for with a key: whoever finds an open session must not bring a key of theirs."""
 
 
 class Account(msgspec.Struct, frozen=True):

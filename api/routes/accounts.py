@@ -1,17 +1,25 @@
 """Exchange accounts: what can be connected, connect it, look, check the key again, remove it."""
 
 import msgspec
+from aiohttp import web
 
-from actors.account_desk import Connect
 from api.problems import ApiProblem, FieldProblem, Kind, refused
 from api.resources import Owner
 from api.routing import Routes
 from api.services import Services
-from api.trading_resources import Account, AccountList, Balances, ExchangeList, to_account, to_balances
-from engine.access.principals import Principal
+from api.trading_resources import (
+    Account,
+    AccountList,
+    Balances,
+    ConnectAccount,
+    ExchangeList,
+    to_account,
+    to_balances,
+)
+from engine.access.principals import Principal, Via
 from engine.ids import AccountId
 from engine.trading.instrument import Market
-from storage.accounts import AccountInUse
+from storage.accounts import AccountInUse, Environment
 
 routes = Routes("Exchange accounts")
 
@@ -43,12 +51,18 @@ async def list_accounts(services: Services, principal: Principal, query: OwnerQu
 
 
 @routes.post("/api/v1/accounts", status=201, problems=(400, 409, 415, 422, 503))
-async def connect_account(services: Services, principal: Principal, body: Connect, command_id: str) -> Account:
+async def connect_account(
+    services: Services, principal: Principal, body: ConnectAccount, command_id: str, request: web.Request
+) -> Account:
     """Connect an exchange. A key is checked with the exchange first; one that can withdraw is refused.
+
+    With a key a session must bring its owner's password too (`wrong_password`); the installation's token need not.
 
     The paper exchange needs no key: everybody gets an account of their own with paper money, once. The same
     Idempotency-Key gives the same account.
     """
+    if body.environment is not Environment.PAPER and principal.via is Via.SESSION:
+        await services.people.sign_in.again(principal.user, services.guard.client(request), body.password)
     made = await services.desk.accounts.connect(principal.actor, principal.user, body, command_id)
     if isinstance(made, list):
         raise refused(made)

@@ -22,7 +22,7 @@ from api.up import _log_to
 from storage.accounts import Accounts, Environment
 from storage.sealed_values import all_sealed, replace
 from tests.adapters.paper.trading_fixtures import LISTED
-from tests.api.browser import Browser, browsing, enrol
+from tests.api.browser import PASSWORD, Browser, browsing, enrol
 from tests.api.conftest import Answer, Api
 from tests.api.test_bots import pointers
 
@@ -52,7 +52,8 @@ def make_key(testnet: PaperVenue) -> MakeKey:
     def make(**rights: Any) -> dict[str, str]:
         key = f"key-{uuid.uuid4().hex[:12]}"
         testnet.create_account(key, SECRET, {"USDT": "5000"}, rights=KeyRights(**rights))
-        return {"exchange": "bybit", "environment": "testnet", "label": "mine", "key": key, "secret": SECRET}
+        place = {"exchange": "bybit", "environment": "testnet", "label": "mine"}
+        return place | {"key": key, "secret": SECRET, "password": PASSWORD}
 
     return make
 
@@ -110,6 +111,14 @@ async def test_a_key_is_checked_and_shown_by_its_end_alone(ann: Browser, make_ke
     for answer in (made, listed, balances):
         assert SECRET not in str(answer.body)
         assert body["key"] not in str(answer.body)
+
+
+@pytest.mark.parametrize("password", ["", "not this one at all"])
+async def test_a_session_alone_connects_no_key(ann: Browser, make_key: MakeKey, password: str) -> None:
+    answer = await ann.post("/accounts", make_key() | {"password": password})
+    assert reason(answer) == "wrong_password"
+    assert answer.body["errors"][0]["pointer"] == "#/password"
+    assert (await ann.get("/accounts")).body["items"] == []
 
 
 @pytest.mark.parametrize(

@@ -309,8 +309,9 @@ LINES = (
             PROFILE + "test_a_new_address_counts_once_its_link_was_opened_by_its_owner",
             PROFILE + "test_codes_are_switched_off_with_password_and_code",
             PROFILE + "test_a_new_password_needs_the_old_one_and_ends_every_other_session",
+            ACCOUNTS + "test_a_session_alone_connects_no_key",
         ),
-        "payout addresses come with payouts; a connected exchange key can be replaced, never read",
+        "payout addresses come with payouts",
     ),
     Line(
         39,

@@ -26,7 +26,7 @@ _REASONS: dict[RejectReason, tuple[int, ...]] = {
     RejectReason.INVALID_PRICE: (170134,),
     RejectReason.INVALID_QUANTITY: (170124, 170135, 170137),
     RejectReason.BELOW_MINIMUM: (110094, 170136, 170140),
-    RejectReason.TOO_MANY_ORDERS: (110009, 110020),
+    RejectReason.TOO_MANY_ORDERS: (110009, 110020, 170810),
     RejectReason.REDUCE_ONLY: (110017,),
     RejectReason.NOT_FOUND: (110001, 170213),
     RejectReason.ALREADY_CLOSED: (110008, 110010, 170139, 170142),

@@ -269,6 +269,7 @@ def test_a_documented_push_is_read() -> None:
         (110094, RejectReason.BELOW_MINIMUM),
         (170140, RejectReason.BELOW_MINIMUM),
         (110020, RejectReason.TOO_MANY_ORDERS),
+        (170810, RejectReason.TOO_MANY_ORDERS),
         (110003, RejectReason.PRICE_OUT_OF_RANGE),
         (10005, RejectReason.PERMISSION),
         (123456, RejectReason.OTHER),

@@ -22,7 +22,7 @@ export function useMoney() {
   function number(value: string, shape: Shape = {}): string {
     const wanted = shape.places ?? Math.min(places(value), PLACES_MAX)
     const rounded = round(value, wanted)
-    const format = new Intl.NumberFormat(locale.value, {
+    const format = numberFormat(locale.value, {
       minimumFractionDigits: wanted,
       maximumFractionDigits: wanted,
       signDisplay: shape.signed ? 'exceptZero' : 'negative',

@@ -44,7 +44,7 @@ export function useTime() {
   }
 
   function write(ms: number, shape: Intl.DateTimeFormatOptions): string {
-    return new Intl.DateTimeFormat(locale.value, { ...shape, timeZone: zone.value }).format(ms)
+    return dateFormat(locale.value, { ...shape, timeZone: zone.value }).format(ms)
   }
 
   return { zone, moment, clock, date, duration, ago }
