@@ -25,7 +25,7 @@ from storage.trades import TradeFilter, Trades
 
 DAY_MS = 86_400_000
 POINTS_MAX, POINTS_MIN = 120, 24
-SAMPLES_MAX = 2_000
+SAMPLES_MAX = 1_000
 """How many samples a curve reads: more bots make it coarser, not slower."""
 
 FILLS = 12

@@ -64,10 +64,11 @@ class FundingRow(msgspec.Struct, frozen=True):
 _EXECUTION = columns(ExecutionRow)
 _ROUND_TRIP = columns(RoundTripRow)
 _FUNDING = columns(FundingRow)
+_ADDED = ", ".join(f"{each} = known.{each} + excluded.{each}" for each in ("trades", "volume", "fees"))
 
 
 async def write(connection: Connection, bot: BotId, rows: Sequence[ExecutionRow]) -> None:
-    """Write executions in the journal's transaction, and add them to their days' sums.
+    """Write executions in the journal's transaction, and add them to the sums of their days and of the bot's life.
 
     One that is already there stays as it is, and is not added a second time.
     """
@@ -81,14 +82,15 @@ async def write(connection: Connection, bot: BotId, rows: Sequence[ExecutionRow]
                                      $7::numeric[], $8::text[], $9::boolean[], $10::bigint[], $11::bigint[])
             ON CONFLICT (bot, exec_id) DO NOTHING
             RETURNING bot, side, price, quantity, fee, fee_asset, at_ms
+        ), days AS (
+            INSERT INTO daily_trades AS known (bot, day, side, fee_asset, trades, volume, fees)
+            SELECT bot, at_ms / {DAY_MS}, side, fee_asset, count(*), sum(price * quantity), sum(fee)
+            FROM new GROUP BY 1, 2, 3, 4
+            ON CONFLICT (bot, day, side, fee_asset) DO UPDATE SET {_ADDED}
         )
-        INSERT INTO daily_trades AS known (bot, day, side, fee_asset, trades, volume, fees)
-        SELECT bot, at_ms / {DAY_MS}, side, fee_asset, count(*), sum(price * quantity), sum(fee)
-        FROM new GROUP BY 1, 2, 3, 4
-        ON CONFLICT (bot, day, side, fee_asset) DO UPDATE SET
-            trades = known.trades + excluded.trades,
-            volume = known.volume + excluded.volume,
-            fees = known.fees + excluded.fees
+        INSERT INTO total_trades AS known (bot, side, fee_asset, trades, volume, fees)
+        SELECT bot, side, fee_asset, count(*), sum(price * quantity), sum(fee) FROM new GROUP BY 1, 2, 3
+        ON CONFLICT (bot, side, fee_asset) DO UPDATE SET {_ADDED}
         """,
         bot,
         *transpose(rows),

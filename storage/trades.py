@@ -63,6 +63,10 @@ class TradeFilter(msgspec.Struct, frozen=True):
     until_ms: Instant | None = None
 
 
+_SUMS = "count(*) AS trades, sum(price * quantity) AS volume, sum(fee) AS fees"
+_KEPT_SUMS = "sum(trades)::bigint AS trades, sum(volume) AS volume, sum(fees) AS fees"
+
+
 class Trades:
     """Reads of executions across bots."""
 
@@ -111,10 +115,12 @@ class Trades:
         """Add up every trade of the filter, by quote coin."""
         days, edges = split_span(wanted.since_ms, wanted.until_ms)
         records = []
-        if days is not None:
-            records += await self._sums(wanted, "daily_trades", "sum(trades)::bigint", "sum(volume)", "day", days)
+        if days == (None, None):
+            records += await self._sums(wanted, "total_trades", _KEPT_SUMS)
+        elif days is not None:
+            records += await self._sums(wanted, "daily_trades", _KEPT_SUMS, "day", days)
         for edge in edges:
-            records += await self._sums(wanted, "executions", "count(*)", "sum(price * quantity)", "at_ms", edge)
+            records += await self._sums(wanted, "executions", _SUMS, "at_ms", edge)
         totals: dict[str, TradeTotals] = {}
         for quote, side, fee_asset, trades, volume, fees in records:
             known = totals.get(quote, TradeTotals(quote, 0, Decimal(0), Decimal(0), {}))
@@ -131,19 +137,17 @@ class Trades:
         self,
         wanted: TradeFilter,
         table: str,
-        trades: str,
-        volume: str,
-        time: str,
-        span: tuple[int | None, int | None],
+        sums: str,
+        time: str = "",
+        span: tuple[int | None, int | None] = (None, None),
     ) -> list[Any]:
-        """Sum a table of days, or of rows, over a span of its time."""
+        """Sum a table of lives, of days or of rows, over a span of its time."""
         bound = _Bound()
         bots = _bots(wanted, bound)
         conditions = _and(bound, ("side =", wanted.side), (f"{time} >=", span[0]), (f"{time} <", span[1]))
-        fees = "sum(fees)" if table == "daily_trades" else "sum(fee)"
         return await self._database.rows(
             f"""
-            SELECT quote, side, fee_asset, {trades} AS trades, {volume} AS volume, {fees} AS fees
+            SELECT quote, side, fee_asset, {sums}
             FROM ({bots}) AS wanted JOIN {table} AS traded ON traded.bot = wanted.id
             WHERE true {conditions} GROUP BY 1, 2, 3
             """,

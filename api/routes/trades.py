@@ -1,5 +1,6 @@
 """Trades of all one's bots: a page at a time with the totals of the filter, or the whole filter as CSV."""
 
+import asyncio
 import csv
 import io
 import logging
@@ -89,8 +90,11 @@ async def list_trades(
     if query.format is Format.CSV or request.headers.get(hdrs.ACCEPT, "").startswith(CSV):
         await services.guard.admit(request, Access.USER, RateClass.EXPORT)
         return await _as_csv(services, wanted, request)
-    page = await services.trades.page(wanted, cursor=query.cursor, limit=query.limit)
-    totals = [] if query.cursor else await services.trades.totals(wanted)
+    reading = services.trades.page(wanted, cursor=query.cursor, limit=query.limit)
+    if query.cursor:
+        page, totals = await reading, []
+    else:
+        page, totals = await asyncio.gather(reading, services.trades.totals(wanted))
     return TradePage(page.items, page.next_cursor, totals)
 
 

@@ -32,6 +32,7 @@ TABLES = (
     "bot_actions",
     "bot_metrics",
     "daily_trades",
+    "total_trades",
 )
 FEES = FeeRates(Decimal("0.001"), Decimal("0.001"))
 
@@ -142,6 +143,11 @@ _FILLING = (
     INSERT INTO daily_trades (bot, day, side, fee_asset, trades, volume, fees)
     SELECT bot, at_ms / 86400000, side, fee_asset, count(*), sum(price * quantity), sum(fee)
     FROM executions WHERE $1::bigint > 0 AND $2::bigint > 0 GROUP BY 1, 2, 3, 4
+    """,
+    """
+    INSERT INTO total_trades (bot, side, fee_asset, trades, volume, fees)
+    SELECT bot, side, fee_asset, sum(trades), sum(volume), sum(fees)
+    FROM daily_trades WHERE $1::bigint > 0 AND $2::bigint > 0 GROUP BY 1, 2, 3
     """,
     """
     INSERT INTO round_trips (bot, seq, ordinal, level, opened_by, quantity, gross, fees, net, opened_at_ms,

@@ -160,7 +160,7 @@ async def test_a_wrong_secret_and_an_unknown_key_are_refused(ann: Browser, make_
 async def test_what_is_missing_is_said_at_its_place(
     ann: Browser, change: dict[str, str], pointer: str, code: str
 ) -> None:
-    body = {"exchange": "bybit", "environment": "testnet", "key": "k", "secret": "s"}
+    body = {"exchange": "bybit", "environment": "testnet", "key": "k", "secret": "s", "password": PASSWORD}
     answer = await ann.post("/accounts", body | change)
     assert (reason(answer), list(pointers(answer))) == (code, [pointer])
 

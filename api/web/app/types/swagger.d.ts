@@ -8,7 +8,7 @@ declare module 'swagger-ui-dist/swagger-ui-es-bundle.js' {
   export default function swagger(options: {
     domNode: HTMLElement
     spec: object
-    docExpansion: 'none'
+    docExpansion: 'list'
     defaultModelsExpandDepth: number
     validatorUrl: null
     requestInterceptor: (request: SwaggerRequest) => Promise<SwaggerRequest>
