@@ -5,8 +5,8 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,48 +14,29 @@ from actors.home import Home
 from actors.rewrap import rewrap
 from adapters.exchanges import registry
 from adapters.exchanges.bybit.hosts import single_host
-from adapters.exchanges.paper.limits import Limits
 from adapters.exchanges.paper.model import KeyRights
 from adapters.exchanges.paper.server import PaperVenue
 from adapters.secrets.envelope import KekFile, Sealed
 from api.up import _log_to
-from storage.accounts import Accounts, Environment
+from storage.accounts import Accounts
 from storage.sealed_values import all_sealed, replace
-from tests.adapters.paper.trading_fixtures import LISTED
 from tests.api.browser import PASSWORD, Browser, browsing, enrol
 from tests.api.conftest import Answer, Api
 from tests.api.test_bots import pointers
+from tests.api.testnet import SECRET, in_place_of_testnet, new_key
 
-SECRET = "a-secret-that-nobody-may-ever-see"
 MakeKey = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 async def testnet(api: Api) -> AsyncIterator[PaperVenue]:
-    """Put a venue of our own in the place of Bybit's testnet."""
-    venue = PaperVenue(LISTED, (), None, Limits(ip_per_5s=0))
-    address = await venue.start()
-    original = registry.TESTNET
-    registry.TESTNET = single_host(address.http)
-    yield venue
-    registry.TESTNET = original
-    for view in await api.engine.desk.accounts.views(None):
-        if view.row.environment is Environment.TESTNET:
-            await api.engine.desk.accounts.remove("test", view.row.id)
-    await venue.stop()
+    async with in_place_of_testnet(api) as venue:
+        yield venue
 
 
 @pytest.fixture
 def make_key(testnet: PaperVenue) -> MakeKey:
-    """Make keys at that venue, with the rights that a test wants."""
-
-    def make(**rights: Any) -> dict[str, str]:
-        key = f"key-{uuid.uuid4().hex[:12]}"
-        testnet.create_account(key, SECRET, {"USDT": "5000"}, rights=KeyRights(**rights))
-        place = {"exchange": "bybit", "environment": "testnet", "label": "mine"}
-        return place | {"key": key, "secret": SECRET, "password": PASSWORD}
-
-    return make
+    return partial(new_key, testnet)
 
 
 @pytest.fixture

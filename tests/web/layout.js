@@ -1,7 +1,7 @@
 // Find text that is cut off, or that lies on other text, in what a reader looks at: an open dialog, else the page.
 () => {
   const scope = document.querySelector('[role=dialog]') ?? document.body
-  const covers = (element) => element.closest('.sr-only, .skip, .truncate, [aria-hidden=true], nav.fixed, [data-test^=handle]')
+  const covers = (element) => element.closest('.sr-only, .skip, .truncate, [aria-hidden=true], nav.fixed, [data-test=notice], [data-test^=handle]')
   const texts = []
   const walker = document.createTreeWalker(scope, NodeFilter.SHOW_TEXT)
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {

@@ -6,6 +6,7 @@ from playwright.async_api import Browser, expect
 
 from tests.api.browser import PASSWORD
 from tests.api.conftest import Api
+from tests.api.testnet import SECRET, in_place_of_testnet, new_key
 from tests.web.conftest import register
 from tests.web.screens import screen
 
@@ -52,6 +53,46 @@ async def test_a_newcomer_registers_connects_paper_and_protects_the_account(
         await page.wait_for_url("**/dashboard")
 
 
+@pytest.mark.parametrize(("size", "locale", "theme"), LOOKS)
+async def test_an_exchange_key_is_verified_before_it_is_kept(
+    api: Api, browser: Browser, size: str, locale: str, theme: str
+) -> None:
+    async with (
+        in_place_of_testnet(api) as venue,
+        screen(browser, api.address, size=size, locale=locale, theme=theme, name="keys") as seen,
+    ):
+        page, dialog = seen.page, seen.page.get_by_role("dialog")
+        good, too_mighty = new_key(venue), new_key(venue, can_withdraw=True)
+        await register(api, seen)
+        await seen.open("/settings")
+        await seen.press("add-exchange")
+        await dialog.get_by_role("combobox").nth(1).click()
+        await page.get_by_role("option", name={"en": "Testnet", "ru": "Тестовая сеть"}[locale]).click()
+
+        await seen.fill(key=too_mighty["key"], secret=SECRET, password="not this one at all")
+        await seen.press("connect")
+        await expect(page.locator("[role=dialog] input[name=password]")).to_have_attribute("aria-invalid", "true")
+        await seen.fill(password=PASSWORD)
+        await seen.press("connect")
+        await expect(page.locator("[role=dialog] input[name=key]")).to_have_attribute("aria-invalid", "true")
+        await seen.look("refused")
+
+        await seen.fill(key=good["key"])
+        await seen.press("connect")
+        row = page.locator("[data-test=account-row]")
+        await expect(row).to_contain_text(f"…{good['key'][-4:]}")
+        await seen.look("connected")
+        shown = await page.content()
+        assert SECRET not in shown
+        assert good["key"] not in shown
+
+        async with page.expect_response("**/check"):
+            await row.get_by_role("button").first.click()
+        await row.get_by_role("button").last.click()
+        await seen.press("confirm")
+        await expect(row).to_have_count(0)
+
+
 async def test_language_and_theme_follow_the_person_to_another_device(api: Api, browser: Browser) -> None:
     async with screen(browser, api.address, size="desktop", locale="en", theme="dark", name="reading") as first:
         email = await register(api, first)
@@ -88,7 +129,7 @@ async def test_a_session_is_renewed_before_anything_is_refused(api: Api, browser
 
 
 async def test_every_step_at_the_door_works_by_keyboard_alone(api: Api, browser: Browser) -> None:
-    async with screen(browser, api.address, size="desktop", locale="en", theme="light", name="keys") as seen:
+    async with screen(browser, api.address, size="desktop", locale="en", theme="light", name="keyboard") as seen:
         email = await register(api, seen)
         await seen.press("account")
         await seen.page.get_by_role("menuitem").last.click()
