@@ -164,7 +164,8 @@ async def test_a_client_that_falls_silent_loses_its_locks_before_those_who_want_
             # The server does not count this one as idle: it waits for the rest of a statement.
             await connection.prepare("SELECT $1::text")
         await database.repeat(lock)
-        with pytest.raises(Retryable):
+        # Which of the two depends on whether the client has read yet that its session is over.
+        with pytest.raises((Retryable, OutcomeUnknown)):
             await silence.aclose()
 
 
