@@ -59,8 +59,8 @@ class Spread(msgspec.Struct, frozen=True):
     def of(cls, nanoseconds: Sequence[int]) -> "Spread":
         """Sum up measurements; there must be one at least."""
         ordered = sorted(nanoseconds)
-        last = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-        return cls(len(ordered), *(round(each / 1_000, 2) for each in (median(ordered), last, ordered[0])))
+        figures = (median(ordered), _quantile(ordered, 99), ordered[0])
+        return cls(len(ordered), *(round(each / 1_000, 2) for each in figures))
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -75,8 +75,8 @@ class Waits(msgspec.Struct, frozen=True):
     def of(cls, milliseconds: Sequence[float]) -> "Waits":
         """Sum up measurements; there must be one at least."""
         ordered = sorted(milliseconds)
-        p95 = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
-        return cls(len(ordered), *(round(each, 2) for each in (ordered[len(ordered) // 2], p95, ordered[-1])))
+        figures = (median(ordered), _quantile(ordered, 95), ordered[-1])
+        return cls(len(ordered), *(round(each, 2) for each in figures))
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -153,6 +153,10 @@ def shared_ticks() -> Path | None:
     """Find the folder with the exchange recordings; None where it is not there."""
     folder = Path(os.environ.get("TRELLIS_SHARED", ROOT.parent / "shared")) / "data" / "ticks"
     return folder if folder.is_dir() else None
+
+
+def _quantile(ordered: Sequence[float], percent: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def _processor() -> str:

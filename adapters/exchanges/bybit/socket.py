@@ -143,7 +143,7 @@ class VenueSocket(ABC):
     def went_up(self) -> None:  # noqa: B027  most lines have nothing to do
         """React to the line being usable."""
 
-    def went_down(self) -> None:  # noqa: B027  as above
+    def went_down(self) -> None:  # noqa: B027  most lines have nothing to do
         """React to the line being gone."""
 
     @property
