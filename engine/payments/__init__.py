@@ -1,0 +1,1 @@
+"""Money that leaves and money that arrives on chains: payouts, approvals, allow-lists, incoming transfers."""

@@ -1,0 +1,108 @@
+-- What is approved and paid as one amount. `purpose_id` is the deal, the settlement, the refunded transfer …
+CREATE TABLE payout (
+    id            text PRIMARY KEY,
+    company_id    text NOT NULL REFERENCES company,              -- whose money it is
+    payee_id      text NOT NULL REFERENCES company,              -- whose allow-list the destination is in
+    purpose       text NOT NULL CHECK (purpose IN ('pass_through', 'eod', 'refund', 'withdrawal', 'canary')),
+    purpose_id    text NOT NULL,
+    network       text NOT NULL,
+    token         text NOT NULL REFERENCES assets,
+    amount_token  numeric(78, 0) NOT NULL CHECK (amount_token > 0),
+    to_address    text NOT NULL,
+    wallet_id     text NOT NULL REFERENCES wallet,
+    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
+    initiator     text NOT NULL,                                 -- a member, or `engine`
+    approvals     integer NOT NULL CHECK (approvals >= 0),       -- how many it needs
+    fields_hash   bytea NOT NULL,                                -- what is approved: id, network, asset, amount, destination
+    created_at_ms bigint NOT NULL,
+    UNIQUE (purpose, purpose_id)
+);
+CREATE INDEX payout_company ON payout (company_id);
+CREATE INDEX payout_created ON payout (created_at_ms);
+
+-- May be given before the payout exists: approvers arm a deal, and its payout leaves when the money has come.
+CREATE TABLE payout_approval (
+    payout_id   text NOT NULL,
+    member_id   text NOT NULL REFERENCES member,
+    fields_hash bytea NOT NULL,
+    at_ms       bigint NOT NULL,
+    PRIMARY KEY (payout_id, member_id, fields_hash)
+);
+
+-- One transfer on the chain: a payout over the cap is several.
+CREATE TABLE payout_task (
+    id            text PRIMARY KEY,
+    payout_id     text NOT NULL REFERENCES payout,
+    part          integer NOT NULL CHECK (part > 0),
+    amount_token  numeric(78, 0) NOT NULL CHECK (amount_token > 0),
+    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
+    state         text NOT NULL CHECK (state IN ('queued', 'signing', 'broadcast', 'confirmed', 'failed')),
+    waits_for     text NOT NULL DEFAULT '',                      -- why a queued task is not signed yet, as a code
+    due_at_ms     bigint NOT NULL,                               -- when to look at it again
+    attempts      integer NOT NULL DEFAULT 0,
+    tx_hash       text,
+    created_at_ms bigint NOT NULL,
+    confirmed_at_ms bigint,
+    UNIQUE (payout_id, part)
+);
+CREATE INDEX payout_task_open ON payout_task (hot_wallet_id, due_at_ms) WHERE state IN ('queued', 'signing', 'broadcast');
+CREATE INDEX payout_task_state ON payout_task (state);
+
+-- Signed bytes, there before anybody outside has seen them.
+CREATE TABLE payout_attempt (
+    task_id       text NOT NULL REFERENCES payout_task,
+    n             integer NOT NULL CHECK (n > 0),
+    network       text NOT NULL,
+    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
+    epoch         bigint NOT NULL,                               -- of the signer's lease
+    tx_id         text NOT NULL,
+    intent        jsonb NOT NULL,                                -- engine.payments.chain.PayoutIntent
+    signed        bytea NOT NULL,
+    timestamp_ms  bigint NOT NULL,
+    expires_at_ms bigint NOT NULL,
+    reference_number bigint NOT NULL,
+    status        text NOT NULL CHECK (status IN ('live', 'confirmed', 'dead')),
+    ended_because text NOT NULL DEFAULT '',
+    evidence      jsonb,                                         -- the proof: Included or Absent
+    signed_at_ms  bigint NOT NULL,
+    ended_at_ms   bigint,
+    PRIMARY KEY (task_id, n),
+    UNIQUE (network, tx_id),
+    UNIQUE (hot_wallet_id, timestamp_ms),
+    CHECK ((status = 'live') = (ended_at_ms IS NULL))
+);
+CREATE UNIQUE INDEX payout_attempt_one_live ON payout_attempt (task_id) WHERE status = 'live';
+CREATE UNIQUE INDEX payout_attempt_one_paid ON payout_attempt (task_id) WHERE status = 'confirmed';
+CREATE INDEX payout_attempt_live ON payout_attempt (hot_wallet_id) WHERE status = 'live';
+
+-- Where nothing new is signed. One person may freeze; leaving needs several.
+CREATE TABLE payout_freeze (
+    id           text PRIMARY KEY,
+    scope        text NOT NULL CHECK (scope IN ('global', 'network', 'wallet', 'company')),
+    subject      text NOT NULL,                                  -- '' for global
+    is_safe_mode boolean NOT NULL,                               -- entered by the machine
+    reason       text NOT NULL,
+    entered_by   text NOT NULL,
+    entered_at_ms bigint NOT NULL,
+    lifted_at_ms bigint
+);
+CREATE UNIQUE INDEX payout_freeze_current ON payout_freeze (scope, subject, is_safe_mode) WHERE lifted_at_ms IS NULL;
+
+CREATE TABLE payout_freeze_lift (
+    freeze_id text NOT NULL REFERENCES payout_freeze,
+    actor     text NOT NULL,
+    at_ms     bigint NOT NULL,
+    PRIMARY KEY (freeze_id, actor)
+);
+
+-- What somebody must look at. `kind` names the runbook: api/docs/runbooks/<kind>.md.
+CREATE TABLE alarm (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind          text NOT NULL,
+    subject       text NOT NULL,
+    severity      integer NOT NULL CHECK (severity BETWEEN 1 AND 3),
+    detail        text NOT NULL,
+    raised_at_ms  bigint NOT NULL,
+    cleared_at_ms bigint
+);
+CREATE UNIQUE INDEX alarm_current ON alarm (kind, subject) WHERE cleared_at_ms IS NULL;
