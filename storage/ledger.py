@@ -21,7 +21,8 @@ from storage.rows import Page, decode_cursor, page_limit, page_of, to_row, to_ro
 _POST = """
 SELECT results, ways FROM ledger_post(
     $1::text[], $2::text[], $3::text[], $4::text[]::numeric[], $5::text[], $6::text[], $7::integer[],
-    $8::integer[], $9::text[]::numeric[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::bigint[], $15::integer[])
+    $8::integer[], $9::text[]::numeric[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::bigint[],
+    $15::integer[])
 """
 
 _ENTRY = """
