@@ -236,7 +236,8 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
     places: dict[AccountCode, int] = {}
     accounts: list[Account] = []
-    debits, credits = [], []
+    debits: list[int] = []
+    credits: list[int] = []
     for transfer in transfers:
         for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
             place = places.get(account.code)
