@@ -7,7 +7,7 @@ gets it now.
 from collections.abc import Sequence
 
 from actors import chains, wiring
-from actors.chains import ChainPlan
+from actors.plan import ChainPlan
 from engine.settlement.companies import Company
 from storage.companies import Companies
 from storage.database import Database

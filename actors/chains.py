@@ -8,15 +8,13 @@ import os
 import secrets
 from pathlib import Path
 
-import msgspec
-
 from actors import settings as settings_module
 from actors import wiring
 from actors.clock import now_ms
 from actors.dotenv import merged_environment
+from actors.plan import ChainPlan
 from adapters.chains import registry
 from adapters.chains.http import HttpTransport, NodeAddress
-from adapters.chains.registry import CHAINS
 from adapters.chains.rpc import NodePool, OnTrouble
 from adapters.secrets.envelope import Sealed
 from engine.ids import CompanyId, HotWalletId, Instant
@@ -36,24 +34,6 @@ MAINNET = (
     Asset(AssetId("tron:USDC"), Network.TRON, "USDC", "TEkxiTehnzSmSe2XqrBj4w32RUN966rdz8", 6, is_dollar=True),
 )
 """What the club trades on TRON's main network."""
-
-
-class ChainPlan(msgspec.Struct, frozen=True):
-    """A network as this installation reaches it: addresses of nodes, the preferred first. Holds no key."""
-
-    network: Network
-    nodes: tuple[str, ...]
-    assets: tuple[Asset, ...]
-
-    @property
-    def coin(self) -> Asset:
-        """Give what fees are paid in."""
-        return CHAINS[self.network].coin
-
-    @property
-    def block_ms(self) -> int:
-        """Give the usual time between two blocks."""
-        return CHAINS[self.network].block_ms
 
 
 class OpenChain:
