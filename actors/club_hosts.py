@@ -152,7 +152,7 @@ class SignerHost(ClubHost):
 
     async def _make(self, lease: Lease) -> Writer:
         await self._close_chain()
-        wallet = self._wallet = await Companies(self._database).hot_wallet(self._id)
+        wallet = self._wallet = await Companies(self._database).wallet(self._id)
         plan = self._club.chain(wallet.network)
         # What its nodes do wrong is the watcher's to report: it asks the same ones all the time.
         chain = self._chain = OpenChain(plan, lambda kind, what: None)

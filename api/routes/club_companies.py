@@ -51,7 +51,7 @@ async def create_company(services: Services, principal: Principal, body: CreateC
     """Let a company join, with an address of its own on each network. Said twice, the same company."""
     club = services.club
     new = Company(CompanyId(body.id), body.name, body.tz, body.tier, CompanyStatus.ACTIVE, club.now())
-    row = await club.admission.admit(new, principal.actor)
+    row = await club.desk.admission.admit(new, principal.actor)
     return await _to_company(club, await club.acting(principal), row)
 
 
@@ -104,7 +104,7 @@ async def add_wallet(
     club = services.club
     acting, command = await club.command(principal, command_id, query.member)
     asset = await club.asset(body.token)
-    address = club.networks.address(asset.network, body.address)
+    address = club.address(asset.network, body.address)
     wallet = WalletId(f"wa_{word_of(command.actor, command.id)}")
     new = NewWallet(wallet, CompanyId(body.company), asset.network, asset.id, address, body.label)
     draw = secrets.randbelow(1 << 32)
