@@ -127,7 +127,8 @@ class Club:
             return None
         if len(acting.roles) == 1:
             return next(iter(acting.roles))
-        raise _refused("company", "say for which of your companies", ", ".join(sorted(acting.roles)) or "you have none")
+        own = ", ".join(sorted(acting.roles)) or "you act for none"
+        raise _refused("company", "say for which of your companies", own)
 
     # ------------------------------------------------------------------ amounts and addresses
 

@@ -236,9 +236,9 @@ class EnterFreeze(_Body, frozen=True):
     """Stop signing, at once. Leaving takes two people."""
 
     scope: Scope
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
     subject: Annotated[str, msgspec.Meta(max_length=80)] = ""
     """The network, the hot wallet or the company; empty for global."""
-    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=300)] = msgspec.field()
 
 
 class FreezeView(msgspec.Struct, frozen=True):

@@ -1,7 +1,5 @@
 """Trust pairs and their days: agreed on, enabled, closed by hand; what a close would do before it does."""
 
-from decimal import Decimal
-
 from actors.account_desk import word_of
 from api.club import Acting, Club, answered
 from api.club_resources import (
@@ -20,9 +18,8 @@ from api.problems import ApiProblem, Kind
 from api.routing import Routes
 from api.services import Services
 from engine.access.principals import Access, Principal
-from engine.errors import Refusal
 from engine.ids import CompanyId, PairId, TrustSessionId
-from engine.money import USD_DECIMALS, UsdMicros
+from engine.money import USD_DECIMALS, UsdMicros, usd
 from engine.settlement.trust_pairs import Session, TrustPair
 from storage.settlements import CloseReport, SettlementRow
 
@@ -62,7 +59,7 @@ async def enable_pair(services: Services, principal: Principal, pair: str, comma
     """Let a pair net its days: a part of its daily limit is reserved from both deposits."""
     club = services.club
     _, command = await club.command(principal, command_id)
-    return _to_pair(answered(await _known(club.pairs.enable(PairId(pair), command), pair), TrustPair))
+    return _to_pair(answered(await club.pairs.enable(await _pair(club, pair), command), TrustPair))
 
 
 @routes.post("/api/v1/club/pairs/{pair}/disable", access=Access.OPERATOR, problems=(400, 404, 409, 422, 503))
@@ -70,7 +67,7 @@ async def disable_pair(services: Services, principal: Principal, pair: str, comm
     """Stop new netting deals at once. The reserve goes back when neither side owes anything any more."""
     club = services.club
     _, command = await club.command(principal, command_id)
-    return _to_pair(answered(await _known(club.pairs.disable(PairId(pair), command), pair), TrustPair))
+    return _to_pair(answered(await club.pairs.disable(await _pair(club, pair), command), TrustPair))
 
 
 @routes.get("/api/v1/club/sessions", problems=(400, 403, 503))
@@ -109,11 +106,10 @@ async def _require_side(club: Club, acting: Acting, session: TrustSessionId) -> 
         raise ApiProblem(Kind.NOT_FOUND, f"there is no session {session}")
 
 
-async def _known(work: "object", pair: str) -> "TrustPair | Refusal":
-    try:
-        return await work  # type: ignore[misc, no-any-return]  # a coroutine of the repository's
-    except KeyError:
-        raise ApiProblem(Kind.NOT_FOUND, f"there is no pair {pair}") from None
+async def _pair(club: Club, pair: str) -> PairId:
+    if await club.pairs.get(PairId(pair)) is None:
+        raise ApiProblem(Kind.NOT_FOUND, f"there is no pair {pair}")
+    return PairId(pair)
 
 
 # ---------------------------------------------------------------------- how they look
@@ -123,7 +119,7 @@ def _to_pair(row: TrustPair) -> PairView:
     return PairView(
         id=row.id,
         companies=list(row.companies),
-        daily_limit_usd=Decimal(row.daily_limit_usd).scaleb(-USD_DECIMALS),
+        daily_limit_usd=usd(row.daily_limit_usd),
         cutoff=row.cutoff_local,
         tz=row.tz,
         reserve_pct=row.reserve_pct,
