@@ -85,6 +85,7 @@ def test_a_reading_request_is_lost_exactly_once(reading: str, status: int) -> No
 
 def test_a_lagging_node_is_behind_in_everything() -> None:
     town = Town()
+    town.produce(5)
     payment = town.transfer(5 * USDT)
     town.paid(payment)
     town.produce(18)

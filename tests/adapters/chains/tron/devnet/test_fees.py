@@ -13,8 +13,8 @@ from adapters.chains.tron.devnet.world import Parameters, SetParameters
 from .town import ALICE, BOB, CAROL, TRX, USDT, Town, transfer_of_trx
 
 COLD, WARM = 129_910, 63_910
-"""Energy of a USDT transfer to somebody who never had any, and to somebody who has. On the main network 130,285 and
-64,285."""
+"""Energy of a USDT transfer to somebody who never had any, and to somebody who has. On the main network it is
+130,285 and 64,285."""
 
 
 def test_the_token_s_artifact_was_made_from_the_source_beside_it() -> None:
