@@ -181,6 +181,12 @@ class Devnet:
         return transaction.id
 
 
+def demo_account(seed: str, name: str) -> tuple[str, PrivateKey]:
+    """Give the address and the key of somebody on a demonstration's chain. Anybody can work them out."""
+    key = PrivateKey(hashlib.sha256(f"{seed}/account/{name}".encode()).digest())
+    return base58_text(of_key(key)), key
+
+
 def _genesis(bank: bytes, funding: Mapping[str, Funding]) -> list[Decree]:
     decrees: list[Decree] = [SetAccount(bank, balance=BANK_TRX)]
     decrees += [
