@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.ids import CompanyId, HotWalletId, MemberId
+from engine.ids import CompanyId, HotWalletId, MemberId, UserId
 from engine.money import Network
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.tiers import Tier
@@ -165,6 +165,18 @@ class Companies:
         for record in records:
             found.setdefault(CompanyId(record["company_id"]), []).append(Role(record["role"]))
         return found
+
+    async def member_of(self, user: UserId) -> Member | None:
+        """Find the member who signs in here as this user."""
+        record = await self._database.row(f"SELECT {_MEMBER} FROM member WHERE user_id = $1", user)
+        return None if record is None else to_row(record, Member)
+
+    async def wallet(self, wallet: HotWalletId) -> HotWallet:
+        """Give one of the platform's addresses; raise KeyError for an unknown one."""
+        record = await self._database.row(f"SELECT {_WALLET} FROM hot_wallet WHERE id = $1", wallet)
+        if record is None:
+            raise KeyError(wallet)
+        return to_row(record, HotWallet)
 
     async def hot_wallets(self, network: Network) -> list[HotWallet]:
         """List the platform's addresses on a network."""

@@ -244,10 +244,11 @@ def wallet_of(company: CompanyId, asset: Asset = USDT) -> WalletId:
 
 async def _allow_to_pay(connection: Connection, asset: AssetId) -> None:
     await connection.execute(
-        "INSERT INTO payout_policy (token, cap_token, approvals, window_ms, window_token) "
-        "VALUES ($1, $2, 1, $3, $4) ON CONFLICT DO NOTHING",
+        "INSERT INTO payout_policy (token, cap_token, approvals, window_ms, window_token, changed_at_ms) "
+        "VALUES ($1, $2, 1, $3, $4, $5) ON CONFLICT DO NOTHING",
         asset,
         200_000 * DOLLAR,
         DAY,
         10_000_000 * DOLLAR,
+        NOON,
     )
