@@ -1,0 +1,384 @@
+"""Payouts as rows: asked for, split, held in the ledger. What happens on the chain is in `payout_attempts`.
+
+Asking for a payout is one transaction with the ledger's holds: the money for every transfer is set aside, or there
+is no payout. A payout's id follows from what it pays for, so asking twice gives the one that exists.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from engine.errors import Refusal
+from engine.ids import (
+    CompanyId,
+    DealId,
+    HotWalletId,
+    Instant,
+    MemberId,
+    PayoutId,
+    PayoutTaskId,
+    SettlementId,
+    WalletId,
+)
+from engine.ledger import templates
+from engine.ledger.accounts import Account, clearing, funds, suspense
+from engine.ledger.postings import Transfer
+from engine.money import AssetId, Network
+from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
+from engine.payments.approval import PayoutFields, fields_hash
+from engine.payments.batching import split
+from engine.payments.payout import Purpose, TaskState, WaitsFor, task_of, whole_state
+from engine.payments.velocity import PayoutPolicy
+from storage import audit, ledger, outbox
+from storage.address_book import allowed_wallet
+from storage.database import Connection, Database
+from storage.events import wake_signers
+from storage.rows import (
+    AlreadyExistsDifferently,
+    Page,
+    columns,
+    decode_cursor,
+    encode_cursor,
+    page_limit,
+    to_money_row,
+)
+
+
+class NewPayout(msgspec.Struct, frozen=True):
+    """A wish to pay. `initiator` is the member who asked, or `engine` where nobody did."""
+
+    id: PayoutId
+    company_id: CompanyId
+    """Whose money it is: its APPROVERs approve."""
+    payee_id: CompanyId
+    purpose: Purpose
+    purpose_id: str
+    """The deal, the settlement, the incoming transfer …"""
+    network: Network
+    token: AssetId
+    units: int
+    to_address: str
+    wallet_id: WalletId
+    """The row of the payee's allow-list that the address is in."""
+    hot_wallet_id: HotWalletId
+    initiator: str
+    at_ms: Instant
+
+    @property
+    def fields(self) -> PayoutFields:
+        """Give what people approve."""
+        return PayoutFields(self.id, self.network, self.token, self.units, self.to_address)
+
+    @property
+    def source(self) -> Account:
+        """Give the account that the money is in until it is paid."""
+        return source_of(self.purpose, self.purpose_id, self.company_id, self.hot_wallet_id, self.token)
+
+
+def source_of(
+    purpose: str, purpose_id: str, company: CompanyId, hot_wallet: HotWalletId, token: AssetId
+) -> Account:
+    """Name the account that a payout's money is in until it is paid."""
+    match purpose:
+        case Purpose.PASS_THROUGH:
+            return clearing(DealId(purpose_id), token)
+        case Purpose.EOD:
+            return clearing(SettlementId(purpose_id), token)
+        case Purpose.REFUND:
+            return suspense(hot_wallet, token)
+        case _:
+            return funds(company, token)
+
+
+class _Planned(msgspec.Struct, frozen=True):
+    new: NewPayout
+    policy: PayoutPolicy
+    parts: tuple[int, ...]
+
+    @property
+    def holds(self) -> list[Transfer]:
+        new = self.new
+        # One group: the money for all parts is set aside, or none.
+        return [
+            msgspec.structs.replace(hold, group=new.id)
+            for part, units in enumerate(self.parts, 1)
+            for hold in templates.payout_held(
+                new.source, new.hot_wallet_id, task_of(new.id, part), new.token, units, new.at_ms
+            )
+        ]
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One transfer of a payout, as people see it."""
+
+    id: PayoutTaskId
+    payout_id: PayoutId
+    part: int
+    amount_token: int
+    state: TaskState
+    waits_for: WaitsFor
+    attempts: int
+    failures: int
+    tx_hash: str | None
+    due_at_ms: Instant
+    confirmed_at_ms: Instant | None
+
+
+class PayoutRow(msgspec.Struct, frozen=True):
+    """A payout, as people see it. `approved_by` said yes to just what it is now."""
+
+    id: PayoutId
+    company_id: CompanyId
+    payee_id: CompanyId
+    purpose: Purpose
+    purpose_id: str
+    network: Network
+    token: AssetId
+    amount_token: int
+    to_address: str
+    wallet_id: WalletId
+    hot_wallet_id: HotWalletId
+    initiator: str
+    approvals: int
+    created_at_ms: Instant
+    approved_by: list[MemberId]
+    tasks: list[TaskRow] = []
+
+    @property
+    def state(self) -> TaskState:
+        """Give the state of the whole: what has come least far decides, and one failed part is a failed payout."""
+        return whole_state([task.state for task in self.tasks])
+
+    @property
+    def fields(self) -> PayoutFields:
+        """Give what people approve."""
+        return PayoutFields(self.id, self.network, self.token, self.amount_token, self.to_address)
+
+
+class Payouts:
+    """The payouts, for reading."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, payout: PayoutId) -> PayoutRow | None:
+        """Find a payout with its transfers."""
+        records = await self._database.rows(f"{_SHOWN} WHERE payout.id = $1", payout)
+        return (await self._with_tasks(records))[0] if records else None
+
+    async def page(
+        self, *, company: CompanyId | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[PayoutRow]:
+        """List payouts, newest first: of all, or those that a company pays or is paid by."""
+        limit = page_limit(limit)
+        at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"{_SHOWN} WHERE ($1::text IS NULL OR $1 IN (payout.company_id, payee_id)) "
+            "AND ($2::bigint IS NULL OR (payout.created_at_ms, payout.id) < ($2, $3::text)) "
+            "ORDER BY payout.created_at_ms DESC, payout.id DESC LIMIT $4",
+            company,
+            at_ms,
+            last_id,
+            limit + 1,
+        )
+        rows = await self._with_tasks(records[:limit])
+        more = len(records) > limit
+        return Page(rows, encode_cursor([rows[-1].created_at_ms, rows[-1].id]) if more else None)
+
+    async def counts(self) -> dict[TaskState, int]:
+        """Count the transfers in each state."""
+        records = await self._database.rows("SELECT state, count(*) AS count FROM payout_task GROUP BY state")
+        return {TaskState(record["state"]): record["count"] for record in records}
+
+    async def _with_tasks(self, records: Sequence[asyncpg.Record]) -> list[PayoutRow]:
+        found = await self._database.rows(
+            f"SELECT {columns(TaskRow)} FROM payout_task WHERE payout_id = ANY ($1) ORDER BY payout_id, part",
+            [record["id"] for record in records],
+        )
+        tasks: dict[PayoutId, list[TaskRow]] = {}
+        for task in found:
+            tasks.setdefault(task["payout_id"], []).append(to_money_row(task, TaskRow))
+        payouts = [to_money_row(record, PayoutRow) for record in records]
+        return [msgspec.structs.replace(one, tasks=tasks.get(one.id, [])) for one in payouts]
+
+
+_SHOWN = """
+SELECT payout.*, ARRAY(SELECT approval.member_id FROM payout_approval AS approval
+                       WHERE approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
+                       ORDER BY approval.at_ms) AS approved_by
+FROM payout
+"""
+
+
+async def request(connection: Connection, new: Sequence[NewPayout]) -> list[PayoutId | Refusal]:
+    """Ask for payouts in the caller's transaction: rows, transfers under the cap, and the ledger's holds for them.
+
+    Answers in the order asked. The same payout again gives its id; with other content `AlreadyExistsDifferently`.
+    Refused, with nothing written for that payout: `asset_not_paid`, `not_allowed` (the address is new, revoked or
+    not the payee's; one that cools off is accepted and waits), `wrong_hot_wallet`, `insufficient` (the ledger).
+    """
+    await ledger.take_turn(connection)
+    answers: dict[PayoutId, PayoutId | Refusal] = dict(await _known(connection, new))
+    planned = []
+    rules = await policies(connection)
+    wallets = await _wallets(connection, [wish.wallet_id for wish in new])
+    owners = await _owners(connection, [wish.hot_wallet_id for wish in new])
+    for wish in new:
+        if wish.id not in answers:
+            plan = _plan(wish, rules.get(wish.token), wallets.get(wish.wallet_id), owners.get(wish.hot_wallet_id))
+            if isinstance(plan, Refusal):
+                answers[wish.id] = plan
+            else:
+                planned.append(plan)
+                answers[wish.id] = wish.id
+    short = await _hold(connection, planned)
+    await _insert(connection, [plan for plan in planned if plan.new.id not in short])
+    answers |= short
+    return [answers[wish.id] for wish in new]
+
+
+async def policies(connection: Connection) -> dict[AssetId, PayoutPolicy]:
+    """Give the rules of every asset that is paid."""
+    records = await connection.fetch(
+        "SELECT token, cap_token, approvals, window_ms, window_token FROM payout_policy"
+    )
+    return {
+        record["token"]: PayoutPolicy(
+            record["token"],
+            int(record["cap_token"]),
+            record["approvals"],
+            record["window_ms"],
+            int(record["window_token"]),
+        )
+        for record in records
+    }
+
+
+async def put_policy(connection: Connection, policy: PayoutPolicy, at_ms: Instant) -> None:
+    """Write the rules for paying an asset."""
+    await connection.execute(
+        """
+        INSERT INTO payout_policy (token, cap_token, approvals, window_ms, window_token, changed_at_ms)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (token) DO UPDATE SET cap_token = $2, approvals = $3, window_ms = $4, window_token = $5,
+                                          changed_at_ms = $6
+        """,
+        *msgspec.structs.astuple(policy),
+        at_ms,
+    )
+
+
+def _plan(
+    wish: NewPayout, policy: PayoutPolicy | None, wallet: AllowedWallet | None, owner: tuple[Any, ...] | None
+) -> _Planned | Refusal:
+    if policy is None:
+        return Refusal("asset_not_paid", "token", f"there is no rule for paying {wish.token}")
+    if owner != (wish.company_id, wish.network):
+        return Refusal("wrong_hot_wallet", "hot_wallet", f"{wish.hot_wallet_id} is not {wish.company_id}'s")
+    if wallet is None or not is_payable(wallet, wish.payee_id, wish.network, wish.token, wish.to_address):
+        return Refusal("not_allowed", "to_address", f"{wish.to_address} is not in the list of {wish.payee_id}")
+    reached = standing(wallet, wish.at_ms)
+    if reached not in (Standing.ACTIVE, Standing.COOLING_OFF):
+        return Refusal(
+            "not_allowed", "to_address", f"{wish.to_address} is {reached}: only a proved address is paid"
+        )
+    return _Planned(wish, policy, split(wish.units, policy.cap_units))
+
+
+async def _known(connection: Connection, new: Sequence[NewPayout]) -> dict[PayoutId, PayoutId]:
+    records = await connection.fetch(
+        "SELECT id, company_id, payee_id, purpose, purpose_id, token, amount_token FROM payout WHERE id = ANY ($1)",
+        [wish.id for wish in new],
+    )
+    stored = {record["id"]: record for record in records}
+    for wish in new:
+        record = stored.get(wish.id)
+        asked = (wish.id, wish.company_id, wish.payee_id, wish.purpose, wish.purpose_id, wish.token, wish.units)
+        if record is not None and tuple(record) != asked:
+            raise AlreadyExistsDifferently(f"payout {wish.id} exists with other content")
+    return {payout: payout for payout in stored}
+
+
+async def _wallets(connection: Connection, ids: Sequence[WalletId]) -> Mapping[WalletId, AllowedWallet]:
+    # Shared locks: a wallet that is revoked now is revoked before or after, never in between.
+    records = await connection.fetch("SELECT * FROM wallet WHERE id = ANY ($1) FOR SHARE", list(ids))
+    return {record["id"]: allowed_wallet(record) for record in records}
+
+
+async def _owners(connection: Connection, ids: Sequence[HotWalletId]) -> dict[HotWalletId, tuple[Any, ...]]:
+    records = await connection.fetch(
+        "SELECT id, company_id, network FROM hot_wallet WHERE id = ANY ($1)", list(ids)
+    )
+    return {record["id"]: (record["company_id"], record["network"]) for record in records}
+
+
+async def _hold(connection: Connection, planned: Sequence[_Planned]) -> dict[PayoutId, Refusal]:
+    holds = [(plan.new, hold) for plan in planned for hold in plan.holds]
+    posted = await ledger.post(connection, [hold for _, hold in holds])
+    return {
+        new.id: Refusal(
+            "insufficient", "units", f"{new.units} units of {new.token} are not there: {answer.result}"
+        )
+        for (new, _), answer in zip(holds, posted, strict=True)
+        if not answer.ok
+    }
+
+
+async def _insert(connection: Connection, planned: Sequence[_Planned]) -> None:
+    if not planned:
+        return
+    await connection.executemany(
+        """
+        INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token, to_address,
+                            wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        """,
+        [
+            (*msgspec.structs.astuple(plan.new), plan.policy.approvals, fields_hash(plan.new.fields))
+            for plan in planned
+        ],
+    )
+    tasks = [(plan.new, part, units) for plan in planned for part, units in enumerate(plan.parts, 1)]
+    await connection.execute(
+        """
+        INSERT INTO payout_task (id, payout_id, part, amount_token, hot_wallet_id, state, due_at_ms, created_at_ms)
+        SELECT id, payout, part, units, hot_wallet, 'queued', at_ms, at_ms
+        FROM unnest($1::text[], $2::text[], $3::int[], $4::numeric[], $5::text[], $6::bigint[])
+             AS new (id, payout, part, units, hot_wallet, at_ms)
+        """,
+        [task_of(new.id, part) for new, part, _ in tasks],
+        [new.id for new, _, _ in tasks],
+        [part for _, part, _ in tasks],
+        [units for _, _, units in tasks],
+        [new.hot_wallet_id for new, _, _ in tasks],
+        [new.at_ms for new, _, _ in tasks],
+    )
+    for hot_wallet in sorted({plan.new.hot_wallet_id for plan in planned}):
+        await wake_signers(connection, hot_wallet)
+    facts = {plan.new.id: _shown(plan) for plan in planned}
+    await outbox.write(
+        connection, [outbox.NewEvent("payout.queued", payout, fact) for payout, fact in facts.items()]
+    )
+    await audit.append(
+        connection,
+        [
+            audit.NewEntry(plan.new.initiator, "payout.request", f"payout:{plan.new.id}", None, facts[plan.new.id])
+            for plan in planned
+        ],
+    )
+
+
+def _shown(plan: _Planned) -> dict[str, Any]:
+    new = plan.new
+    return {
+        "company": new.company_id,
+        "payee": new.payee_id,
+        "purpose": new.purpose,
+        "purpose_id": new.purpose_id,
+        "token": new.token,
+        "units": str(new.units),
+        "to_address": new.to_address,
+        "parts": [str(units) for units in plan.parts],
+    }
