@@ -378,9 +378,9 @@ class PayoutSigner:
     def _sign_one(self, intent: PayoutIntent) -> Prepared:
         unsigned = self._chain.build(intent)
         self._chain.check(unsigned, intent)
-        signed = self._chain.assemble(unsigned, self._key.sign(self._chain.digest(unsigned)), intent)
-        self._chain.check(signed.content, intent)
-        return Prepared(intent, signed)
+        signature = self._key.sign(self._chain.digest(unsigned))
+        # The bytes that were decoded and compared above are the bytes that are signed: `assemble` sees to it.
+        return Prepared(intent, self._chain.assemble(unsigned, signature, intent))
 
     async def _persist(
         self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor], waits: Counter[str]
