@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.ids import CompanyId, HotWalletId, MemberId
+from engine.ids import CompanyId, HotWalletId, MemberId, UserId
 from engine.money import Network
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.tiers import Tier
@@ -153,11 +153,6 @@ class Companies:
         record = await self._database.row(f"SELECT {COMPANY_COLUMNS} FROM company WHERE id = $1", company)
         return None if record is None else to_row(record, Company)
 
-    async def member_of(self, user: str) -> Member | None:
-        """Find the person that a user of the site is."""
-        record = await self._database.row(f"SELECT {_MEMBER} FROM member WHERE user_id = $1", user)
-        return None if record is None else to_row(record, Member)
-
     async def members(self, company: CompanyId) -> list[Member]:
         """List the people who act for a company, by id."""
         records = await self._database.rows(
@@ -181,7 +176,12 @@ class Companies:
             found.setdefault(CompanyId(record["company_id"]), []).append(Role(record["role"]))
         return found
 
-    async def hot_wallet(self, wallet: HotWalletId) -> HotWallet:
+    async def member_of(self, user: UserId) -> Member | None:
+        """Find the member who signs in here as this user."""
+        record = await self._database.row(f"SELECT {_MEMBER} FROM member WHERE user_id = $1", user)
+        return None if record is None else to_row(record, Member)
+
+    async def wallet(self, wallet: HotWalletId) -> HotWallet:
         """Give one of the platform's addresses; raise KeyError for an unknown one."""
         record = await self._database.row(f"SELECT {_WALLET} FROM hot_wallet WHERE id = $1", wallet)
         if record is None:

@@ -257,8 +257,8 @@ async def test_a_deal_is_not_moved_into_a_closed_session_nor_out_of_one(club: Cl
     with pytest.raises(asyncpg.PostgresError, match="is closed"):
         async with club.database.transaction() as connection:
             await connection.execute(
-                'INSERT INTO deal SELECT (jsonb_populate_record(deal, \'{"id": "de_x"}\')).* "
-                "FROM deal WHERE id = $1',
+                'INSERT INTO deal SELECT (jsonb_populate_record(deal, \'{"id": "de_x"}\')).* '
+                "FROM deal WHERE id = $1",
                 deal.id,
             )
     with pytest.raises(asyncpg.PostgresError, match="are agreed"):
