@@ -79,6 +79,11 @@ def company_limit(deposit_available: UsdMicros, terms: TierTerms) -> UsdMicros:
     return UsdMicros(int((deposit_available * terms.k).to_integral_value(ROUND_FLOOR)))
 
 
+def open_limit(deposit_available: UsdMicros, terms: TierTerms) -> UsdMicros:
+    """Give how much may be open at once (L1): deposit × k, and never more than the tier's cap."""
+    return min(company_limit(deposit_available, terms), terms.cap_open_exposure)
+
+
 def collateral(asset: Asset, units: int) -> UsdMicros:
     """Count a deposit in millionths of a dollar, rounded down: half a millionth gives no limit."""
     if not asset.is_dollar:
@@ -94,6 +99,12 @@ def dollars(amount: int) -> str:
     whole, rest = divmod(abs(amount), 10**USD_DECIMALS)
     fraction = f".{rest:0{USD_DECIMALS}d}".rstrip("0") if rest else ""
     return f"{'-' if amount < 0 else ''}{whole:,}{fraction}"
+
+
+def duration(length_ms: int) -> str:
+    """Write a stretch of time for people, rounded up to minutes: 3 h 05 min."""
+    hours, minutes = divmod(-(-length_ms // _MINUTE_MS), HOUR_MS // _MINUTE_MS)
+    return f"{hours} h {minutes:02d} min"
 
 
 def _headrooms(
@@ -164,9 +175,7 @@ def _passes_by_waiting(missing: int, within: Sequence[Promise], length_ms: int, 
     for promise in within:
         missing -= promise.usd
         if missing <= 0:
-            minutes = -(-(promise.at_ms + length_ms - now) // _MINUTE_MS)
-            hours, minutes = divmod(minutes, HOUR_MS // _MINUTE_MS)
-            return f"wait {hours} h {minutes:02d} min, or ask for a higher tier"
+            return f"wait {duration(promise.at_ms + length_ms - now)}, or ask for a higher tier"
     return "split it over several windows, or ask for a higher tier"
 
 

@@ -44,6 +44,16 @@ class Change(msgspec.Struct, frozen=True):
     blocks: tuple[Block, ...]
 
 
+class Sealed(msgspec.Struct, frozen=True):
+    """What makes a block again."""
+
+    id: str
+    time_ms: int
+    witness: bytes
+    transactions: tuple[Transaction, ...]
+    decrees: tuple[Decree, ...]
+
+
 class Reorganisation(msgspec.Struct, frozen=True):
     """What a fork did."""
 
@@ -271,17 +281,16 @@ class Chain:
 
     # ------------------------------------------------------------------ a restart
 
-    def replay(self, change: Change) -> None:
+    def replay(self, back_to: int | None, blocks: Sequence[Sealed]) -> None:
         """Do again what a chain with the same rules did once; raise ValueError if that gives another block."""
-        if change.back_to is not None:
+        if back_to is not None:
             self._forks += 1
             self._turn += 1
-            self.abandoned = self._go_back(change.back_to)
-        for block in change.blocks:
-            transactions = [each.transaction for each in block.included]
-            again = self._append(block.time_ms, block.witness, block.decrees, transactions)
+            self.abandoned = self._go_back(back_to)
+        for block in blocks:
+            again = self._append(block.time_ms, block.witness, block.decrees, block.transactions)
             if again.id != block.id:
-                raise ValueError(f"block {block.number} is {again.id} now and was {block.id}")
+                raise ValueError(f"block {again.number} is {again.id} now and was {block.id}")
 
 
 def _producer_key(seed: str, number: int) -> PrivateKey:

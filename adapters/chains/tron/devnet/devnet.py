@@ -17,7 +17,7 @@ from .chain import Chain, Clock, Reorganisation, Rules
 from .faults import Chooser
 from .nodes import Node, Shared
 from .transactions import Call, Contract, Raw, Transaction, Transfer, make, signed_with, with_signers
-from .world import Decree, Deploy, SetAccount, World
+from .world import Decree, Deploy, Issue, SetAccount, World
 
 BANK_TRX = 10**17
 """In sun, a hundred thousand million TRX: the bank never runs out."""
@@ -57,7 +57,6 @@ class Devnet:
         self._shared = Shared(self.chain)
         self.nodes = {name: Node(name, self._shared) for name in nodes}
         self._requests = 0
-        self._issue(funding)
 
     def node(self, name: str) -> Node:
         """Give a node by its name; KeyError where there is none."""
@@ -181,12 +180,11 @@ class Devnet:
         self.chain.push(transaction)
         return transaction.id
 
-    def _issue(self, funding: Mapping[str, Funding]) -> None:
-        for address, each in funding.items():
-            for symbol, units in each.tokens.items():
-                self.give_token(symbol, address, units)
-        if self.chain.waiting:
-            self.produce()
+
+def demo_account(seed: str, name: str) -> tuple[str, PrivateKey]:
+    """Give the address and the key of somebody on a demonstration's chain. Anybody can work them out."""
+    key = PrivateKey(hashlib.sha256(f"{seed}/account/{name}".encode()).digest())
+    return base58_text(of_key(key)), key
 
 
 def _genesis(bank: bytes, funding: Mapping[str, Funding]) -> list[Decree]:
@@ -195,4 +193,10 @@ def _genesis(bank: bytes, funding: Mapping[str, Funding]) -> list[Decree]:
         SetAccount(parse(address), balance=each.sun, energy_limit=each.energy_limit)
         for address, each in funding.items()
     ]
-    return decrees + [Deploy(symbol, bank, token_code(name, symbol)) for symbol, name in TOKENS.items()]
+    decrees += [Deploy(symbol, bank, token_code(name, symbol)) for symbol, name in TOKENS.items()]
+    decrees += [
+        Issue(symbol, parse(address), units)
+        for address, each in funding.items()
+        for symbol, units in each.tokens.items()
+    ]
+    return decrees

@@ -93,6 +93,8 @@ class Village:
         self.final_of: dict[str, int] = {}
         """Nodes that are behind, and how far they are."""
         self.silent: set[str] = set()
+        self.answers: dict[str, Callable[[dict[str, Any]], Answer]] = {}
+        """What nodes answer to questions that are not about blocks."""
         self.pool = NodePool(
             "tron", nodes, self, self.clock, lambda kind, detail: self.troubles.append((kind, detail))
         )
@@ -143,6 +145,8 @@ class Village:
                 return copy.deepcopy(self.blocks[body["num"]][0]) if body["num"] <= final else {}
             case "walletsolidity/gettransactioninfobyblocknum":
                 return copy.deepcopy(self.blocks[body["num"]][1]) if body["num"] <= final else []
+            case _ if path in self.answers:
+                return self.answers[path](body)
         raise Retryable(f"nobody has taught {node} to answer {path}")
 
 

@@ -1,0 +1,559 @@
+"""What the API takes and answers about the club. Amounts are coins as decimal strings, times whole milliseconds.
+
+The same promise as in `api/resources.py`: fields are added, never changed.
+"""
+
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from engine.ids import Instant
+from engine.payments.freeze import Scope
+from engine.settlement.companies import Role
+from engine.settlement.deals import DealStatus, Mode
+from engine.settlement.offers import OfferStatus, Side
+from engine.settlement.tiers import Tier
+from storage.rows import PAGE_ROWS_MAX
+
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+Id = Annotated[str, msgspec.Meta(min_length=3, max_length=80, pattern=r"^[a-z]{2}_[a-z0-9_:\-]+$")]
+Amount = Annotated[Decimal, msgspec.Meta(examples=["1000.50"])]
+Asset = Annotated[str, msgspec.Meta(max_length=40, examples=["tron:USDT"])]
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a command brings."""
+
+
+class ActingQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As whom. Only the demo's console may act as a member; everybody else acts as themselves."""
+
+    member: Annotated[str, msgspec.Meta(max_length=40)] = ""
+
+
+class ClubPageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page of a list, of one company or of all that one sees."""
+
+    company: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_ROWS_MAX)] = 50
+
+
+# ---------------------------------------------------------------------- companies
+
+
+class HotWalletView(msgspec.Struct, frozen=True):
+    """Where a company pays in on a network."""
+
+    id: str
+    network: str
+    address: str
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """A company's money at the platform in one asset."""
+
+    asset: str
+    funds: Decimal
+    """Free: pays settlements, becomes deposit, is withdrawn."""
+    deposit: Decimal
+    """Collateral that gives the limit; without what is held."""
+    held: Decimal
+    """Of the deposit: held for a case."""
+    reserve: Decimal
+    """Set aside for trust pairs."""
+
+
+class CompanyView(msgspec.Struct, frozen=True):
+    """A company of the club. Its money is shown to its members and to operators only."""
+
+    id: str
+    name: str
+    tz: str
+    tier: Tier
+    status: str
+    roles: list[Role]
+    """What whoever asks may do for it."""
+    hot_wallets: list[HotWalletView]
+    balances: list[Balance]
+
+
+class CompanyList(msgspec.Struct, frozen=True):
+    """Companies, by id."""
+
+    items: list[CompanyView]
+
+
+class CreateCompany(_Body, frozen=True):
+    """A company that joins the club. It gets an address on each network."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^co_[a-z0-9]{2,20}$")]
+    name: Word
+    tz: Annotated[str, msgspec.Meta(max_length=60, examples=["Europe/Warsaw"])]
+    tier: Tier
+
+
+class SetTier(_Body, frozen=True):
+    """Another tier. What a company owes already stays; new deals meet the new limits."""
+
+    tier: Tier
+
+
+class SetMember(_Body, frozen=True):
+    """A person of a company, in these roles and no others."""
+
+    member: Annotated[str, msgspec.Meta(pattern=r"^mb_[a-z0-9]{2,20}$")]
+    name: Word
+    roles: list[Role]
+    user: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    """The account under which they sign in here."""
+
+
+# ---------------------------------------------------------------------- offers and deals
+
+
+class MakeOffer(_Body, frozen=True):
+    """An offer to deliver (sell) or to take (buy) a token."""
+
+    company: Id
+    side: Side
+    token: Asset
+    amount: Amount
+    price: Decimal
+    expires_ms: Instant
+    wallet: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """Where to be paid; for a buy."""
+
+
+class OfferView(msgspec.Struct, frozen=True):
+    """An offer."""
+
+    id: str
+    company: str
+    side: Side
+    network: str
+    token: str
+    amount: Decimal
+    price: Decimal
+    status: OfferStatus
+    expires_ms: Instant
+    created_ms: Instant
+
+
+class OfferList(msgspec.Struct, frozen=True):
+    """Offers, newest first."""
+
+    items: list[OfferView]
+    next_cursor: str | None
+
+
+class OfCompany(_Body, frozen=True):
+    """For which of one's companies."""
+
+    company: Id
+
+
+class AcceptOffer(_Body, frozen=True):
+    """An offer is accepted for a company, to be settled by itself or with the pair's day."""
+
+    company: Id
+    mode: Mode = Mode.PASS_THROUGH
+    wallet: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """Where to be paid, by who takes the token."""
+
+
+class DealView(msgspec.Struct, frozen=True):
+    """A deal: who pays whom, how much, until when, and how far it is."""
+
+    id: str
+    offer: str
+    payer: str
+    payee: str
+    mode: Mode
+    network: str
+    token: str
+    amount: Decimal
+    status: DealStatus
+    pay_to: str
+    """The payer's address at the platform; empty for netting."""
+    deadline_ms: Instant | None
+    session: str
+    exposure_usd: Decimal
+    headroom_usd: Decimal
+    created_ms: Instant
+    ended_ms: Instant | None
+    payout: str
+    """The payout that the deal becomes; empty for netting."""
+
+
+class DealList(msgspec.Struct, frozen=True):
+    """Deals, newest first."""
+
+    items: list[DealView]
+    next_cursor: str | None
+
+
+# ---------------------------------------------------------------------- allow-list
+
+
+class AddWallet(_Body, frozen=True):
+    """An address where a company wants to be paid."""
+
+    company: Id
+    token: Asset
+    address: Annotated[str, msgspec.Meta(min_length=10, max_length=100)]
+    label: Annotated[str, msgspec.Meta(max_length=80)] = ""
+
+
+class WalletView(msgspec.Struct, frozen=True):
+    """An address of the allow-list, and what it waits for."""
+
+    id: str
+    company: str
+    network: str
+    token: str
+    address: str
+    label: str
+    standing: str
+    challenge: Decimal | None
+    """While it is challenged: transfer exactly this from the address to the company's own at the platform."""
+    challenge_until_ms: Instant | None
+    active_from_ms: Instant | None
+    created_ms: Instant
+
+
+class WalletList(msgspec.Struct, frozen=True):
+    """A company's allow-list, oldest first."""
+
+    items: list[WalletView]
+
+
+# ---------------------------------------------------------------------- operations
+
+
+class EnterFreeze(_Body, frozen=True):
+    """Stop signing, at once. Leaving takes two people."""
+
+    scope: Scope
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
+    subject: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """The network, the hot wallet or the company; empty for global."""
+
+
+class FreezeView(msgspec.Struct, frozen=True):
+    """Where nothing new is signed, and why."""
+
+    id: str
+    scope: Scope
+    subject: str
+    safe_mode: bool
+    """Entered by the machine."""
+    reason: str
+    entered_by: str
+    entered_ms: Instant
+    lifted_ms: Instant | None
+    lifters: list[str]
+
+
+class FreezeList(msgspec.Struct, frozen=True):
+    """Freezes."""
+
+    items: list[FreezeView]
+
+
+class AlarmView(msgspec.Struct, frozen=True):
+    """What somebody must look at. `runbook` is a page of ours."""
+
+    id: int
+    kind: str
+    subject: str
+    severity: int
+    detail: str
+    raised_ms: Instant
+    cleared_ms: Instant | None
+    runbook: str
+
+
+class AlarmList(msgspec.Struct, frozen=True):
+    """Alarms, the gravest first."""
+
+    items: list[AlarmView]
+
+
+class RefusedView(msgspec.Struct, frozen=True):
+    """A command that the rules refused, with the rule."""
+
+    actor: str
+    command: str
+    target: str
+    code: str
+    message: str
+    allowed: str
+    at_ms: Instant
+
+
+class RefusedList(msgspec.Struct, frozen=True):
+    """Refused commands, newest first."""
+
+    items: list[RefusedView]
+    next_cursor: str | None
+
+
+# ---------------------------------------------------------------------- treasury
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """One transfer of a payout on its chain."""
+
+    id: str
+    part: int
+    amount: Decimal
+    state: str
+    waits_for: str
+    """Why nothing happens to it now, as a code; empty when it moves by itself."""
+    attempts: int
+    tx: str
+    confirmed_ms: Instant | None
+
+
+class PayoutView(msgspec.Struct, frozen=True):
+    """A payout: what is approved and paid as one amount."""
+
+    id: str
+    company: str
+    payee: str
+    purpose: str
+    purpose_id: str
+    network: str
+    token: str
+    amount: Decimal
+    to_address: str
+    state: str
+    approvals_needed: int
+    approved_by: list[str]
+    initiator: str
+    created_ms: Instant
+    tasks: list[TaskView]
+
+
+class PayoutList(msgspec.Struct, frozen=True):
+    """Payouts, newest first."""
+
+    items: list[PayoutView]
+    next_cursor: str | None
+
+
+class ApprovePayout(_Body, frozen=True):
+    """A yes to exactly this. What is approved is what is written here, not what a screen may show by then."""
+
+    company: Id
+    """Whose money it is."""
+    token: Asset
+    amount: Amount
+    to_address: Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class RedirectPayout(_Body, frozen=True):
+    """Another address of the payee's allow-list. Approvals that were given are void."""
+
+    wallet: Id
+
+
+class GiveUpPayout(_Body, frozen=True):
+    """What is not paid will not be; its money is free again."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
+
+
+class IncomingView(msgspec.Struct, frozen=True):
+    """A transfer that arrived, and what was made of it."""
+
+    id: str
+    network: str
+    tx: str
+    company: str
+    token: str
+    """Empty: a token that the club does not list; `contract` names it, and `amount` counts its base units."""
+    contract: str
+    amount: Decimal
+    from_address: str
+    block: int
+    status: str
+    reason: str
+    place: str
+    matched_to: str
+    at_ms: Instant
+    resolved_by: str
+
+
+class IncomingList(msgspec.Struct, frozen=True):
+    """Incoming transfers, newest first."""
+
+    items: list[IncomingView]
+    next_cursor: str | None
+
+
+class MoveDeposit(_Body, frozen=True):
+    """An amount of a company's collateral."""
+
+    company: Id
+    token: Asset
+    amount: Amount
+    hold: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """Which hold, for a release or a penalty."""
+    until_ms: Instant | None = None
+    """When a hold ends by itself."""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A movement that is in the ledger. `reference` names it, and the hold that it made."""
+
+    reference: str
+    balances: list[Balance]
+
+
+class Withdraw(_Body, frozen=True):
+    """Free funds, to be paid to an address of the company's own allow-list."""
+
+    company: Id
+    token: Asset
+    amount: Amount
+    wallet: Id
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """A transfer in the ledger."""
+
+    seq: int
+    id: str
+    kind: str
+    debit: str
+    credit: str
+    asset: str
+    amount: Decimal
+    reference: str
+    phase: str
+    at_ms: Instant
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """Entries, newest first (of an account), or oldest first (about one thing)."""
+
+    items: list[EntryView]
+    next_cursor: str | None = None
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """An account of the ledger with what it has on its normal side."""
+
+    code: str
+    asset: str
+    normal: str
+    balance: Decimal
+    held: Decimal
+
+
+class AccountTable(msgspec.Struct, frozen=True):
+    """Accounts by code."""
+
+    items: list[AccountView]
+
+
+# ---------------------------------------------------------------------- trust pairs
+
+
+class AgreePair(_Body, frozen=True):
+    """Two companies agree to settle their days as one difference."""
+
+    companies: Annotated[list[Id], msgspec.Meta(min_length=2, max_length=2)]
+    daily_limit_usd: Decimal
+    cutoff: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["18:00"])]
+    tz: Annotated[str, msgspec.Meta(max_length=60)]
+    reserve_pct: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    automatic_eod: bool = True
+
+
+class PairView(msgspec.Struct, frozen=True):
+    """A trust pair."""
+
+    id: str
+    companies: list[str]
+    daily_limit_usd: Decimal
+    cutoff: str
+    tz: str
+    reserve_pct: int
+    enabled: bool
+    automatic_eod: bool
+
+
+class PairList(msgspec.Struct, frozen=True):
+    """Trust pairs, by id."""
+
+    items: list[PairView]
+
+
+class NetView(msgspec.Struct, frozen=True):
+    """Who owes whom how much if the session closed now."""
+
+    token: str
+    payer: str
+    payee: str
+    amount: Decimal
+    carried_in: Decimal
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """One day of a pair."""
+
+    id: str
+    pair: str
+    date: str
+    opens_ms: Instant
+    cutoff_ms: Instant
+    status: str
+    closed_ms: Instant | None
+    net_now: list[NetView]
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    """Open sessions, the first to be cut off first."""
+
+    items: list[SessionView]
+
+
+class CloseSessions(_Body, frozen=True):
+    """Close days by hand, together: older debts are paid first from what there is."""
+
+    sessions: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=80)]], msgspec.Meta(min_length=1, max_length=50)
+    ]
+    dry_run: bool = False
+    """Say what would happen, and change nothing."""
+
+
+class SettlementView(msgspec.Struct, frozen=True):
+    """What one side of a pair owes the other after a close, in one asset, and what became of it."""
+
+    id: str
+    session: str
+    payer: str
+    payee: str
+    token: str
+    net: Decimal
+    amount: Decimal
+    """What is paid of it."""
+    carried: Decimal
+    """What the next session takes over."""
+    carried_because: str
+    status: str
+    payout: str
+    tx: str
+
+
+class CloseView(msgspec.Struct, frozen=True):
+    """What a close has done, or would do."""
+
+    dry_run: bool
+    sessions: list[str]
+    settlements: list[SettlementView]
