@@ -36,6 +36,11 @@ class SignerRights(msgspec.Struct, frozen=True):
     epoch: int
 
 
+def signer_lease(wallet: HotWalletId) -> str:
+    """Name the lease under which payouts of a hot wallet are signed."""
+    return f"signer:{wallet}"
+
+
 async def identity(connection: Connection) -> DatabaseIdentity:
     """Tell which database this is."""
     # The timeline is the first eight hex digits of the file that is written now; pg_control may still tell of the
