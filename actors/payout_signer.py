@@ -12,13 +12,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
-from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
+from engine.errors import OutcomeUnknown, Rejected, Retryable
 from engine.ids import Instant, PayoutTaskId
 from engine.money import Network
 from engine.payments.chain import BlockRef, PayoutIntent, Preflight, Shortage, SignedPayout
@@ -39,16 +38,12 @@ from engine.payments.ports import BytesDiffer, KeyHolder, PayoutChain
 from engine.payments.purse import UnderWay, allot
 from storage import alarms, freezes, payout_attempts, payout_memory
 from storage.database import Connection, Database
-from storage.events import EVERYTHING, SIGNERS_CHANNEL, listen
 from storage.payout_attempts import Candidate, Ending, Live, Prepared
 from storage.payout_memory import DatabaseRestored, SignerRights
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-IDLE_PAUSE_S = 3.0
-ERROR_PAUSE_S = 1.0
 
 CRASH_POINTS = (
     "boot.before_compare",
@@ -213,45 +208,6 @@ class PayoutSigner:
             confirmed, buried = await self._look(waits)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
 
-    async def run(self) -> None:
-        """Boot and do rounds, woken up by whatever concerns the wallet, until cancelled or the lease is over.
-
-        Raises `StaleEpoch` then. Whatever else goes wrong is logged and tried again after a pause.
-        """
-        woken = asyncio.Event()
-        listening = asyncio.create_task(self._listen(woken), name=f"listen {self._rights.hot_wallet}")
-        try:
-            while True:
-                woken.clear()
-                pause_s = await self._round_or_pause()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), pause_s)
-        finally:
-            listening.cancel()
-
-    async def _round_or_pause(self) -> float:
-        """Do one round and give the longest pause until the next, in seconds."""
-        try:
-            if not self._has_looked:
-                await self.boot()
-            report = await self.turn()
-        except DatabaseRestored as error:
-            log.error("payout.compare_again wallet=%s error=%s", self._rights.hot_wallet, error)
-            self._has_looked = False
-            return 0.0
-        except VenueError as error:
-            log.warning("payout.round_failed wallet=%s error=%s", self._rights.hot_wallet, error)
-            return ERROR_PAUSE_S
-        if report.signed == self._policy.batch:
-            return 0.0
-        return self._policy.look_pause_ms / 1000 if WaitsFor.CHAIN in report.waits else IDLE_PAUSE_S
-
-    async def _listen(self, woken: asyncio.Event) -> None:
-        async with aclosing(listen(self._database, SIGNERS_CHANNEL)) as wake_ups:
-            async for wallet in wake_ups:
-                if wallet in (EVERYTHING, self._rights.hot_wallet):
-                    woken.set()
-
     # ------------------------------------------------------------------ sign
 
     async def _sign(self, waits: Counter[str]) -> int:
@@ -378,9 +334,9 @@ class PayoutSigner:
     def _sign_one(self, intent: PayoutIntent) -> Prepared:
         unsigned = self._chain.build(intent)
         self._chain.check(unsigned, intent)
-        signed = self._chain.assemble(unsigned, self._key.sign(self._chain.digest(unsigned)), intent)
-        self._chain.check(signed.content, intent)
-        return Prepared(intent, signed)
+        signature = self._key.sign(self._chain.digest(unsigned))
+        # The bytes that were decoded and compared above are the bytes that are signed: `assemble` sees to it.
+        return Prepared(intent, self._chain.assemble(unsigned, signature, intent))
 
     async def _persist(
         self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor], waits: Counter[str]
