@@ -173,23 +173,32 @@ class Ledger:
     ) -> Page[Entry]:
         """List an account's transfers, newest first."""
         limit = page_limit(limit)
-        before, _ = decode_cursor(cursor, int, int)
+        batch, before = decode_cursor(cursor, int, int)
         code = account.code if isinstance(account, Account) else account
+        # Every batch that touched the account has one transfer of it at least, so `limit` steps back are enough.
         records = await self._database.rows(
             f"""
-            {_ENTRY}
-            WHERE $1 IN (transfer.debit, transfer.credit) AND transfer.seq IN (
-                SELECT generate_series(first_transfer, last_transfer) FROM ledger_batch
-                WHERE accounts @> ARRAY[$1] AND ($2::bigint IS NULL OR first_transfer < $2)
-                ORDER BY seq DESC LIMIT $3
-            ) AND ($2::bigint IS NULL OR transfer.seq < $2)
-            ORDER BY transfer.seq DESC LIMIT $3
+            WITH RECURSIVE walk (seq, step) AS (
+                SELECT coalesce($2, touched_in), 0 FROM ledger_account WHERE code = $1
+                UNION ALL
+                SELECT batch.before[array_position(batch.accounts, $1)], step + 1
+                FROM walk JOIN ledger_batch AS batch USING (seq) WHERE step < $4
+            )
+            SELECT entry.*, batch.seq AS batch
+            FROM walk JOIN ledger_batch AS batch USING (seq)
+            CROSS JOIN LATERAL (
+                {_ENTRY} WHERE transfer.seq BETWEEN batch.first_transfer AND batch.last_transfer
+                         AND $1 IN (transfer.debit, transfer.credit)
+            ) AS entry
+            WHERE $3::bigint IS NULL OR entry.seq < $3
+            ORDER BY entry.seq DESC LIMIT $4
             """,
             code,
+            batch,
             before,
             limit + 1,
         )
-        return page_of(records, Entry, limit, ("seq", "seq"))
+        return page_of(records, Entry, limit, ("batch", "seq"))
 
 
 # ---------------------------------------------------------------------- wire
@@ -227,7 +236,8 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
     places: dict[AccountCode, int] = {}
     accounts: list[Account] = []
-    debits, credits = [], []
+    debits: list[int] = []
+    credits: list[int] = []
     for transfer in transfers:
         for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
             place = places.get(account.code)
