@@ -135,7 +135,6 @@ class WatcherHost(ClubHost):
 class SignerHost(ClubHost):
     """Runs the signer of the hot wallet that it is named after: the only process that opens its key."""
 
-    _signer: PayoutSigner | None = None
     _chain: OpenChain | None = None
     _wallet: HotWallet | None = None
 
@@ -151,15 +150,16 @@ class SignerHost(ClubHost):
         chain = self._chain = OpenChain(plan, lambda kind, what: None)
         journals = Home(self._plan.home).journals
         journals.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._signer = PayoutSigner(
-            Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
-            self._database,
-            chain.port,
-            await chains.open_key(self._plan, self._database, wallet),
-            BroadcastJournal(journals / f"{self._id}.journal", self._id),
-            now_ms,
+        return _Signing(
+            PayoutSigner(
+                Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
+                self._database,
+                chain.port,
+                await chains.open_key(self._plan, self._database, wallet),
+                BroadcastJournal(journals / f"{self._id}.journal", self._id),
+                now_ms,
+            )
         )
-        return self._signer
 
     def _detail(self) -> dict[str, Any]:
         if self._wallet is None:
@@ -170,6 +170,19 @@ class SignerHost(ClubHost):
         if self._chain is not None:
             await self._chain.close()
             self._chain = None
+
+
+class _Signing:
+    """A signer's rounds as turns: one that did something is followed by the next at once."""
+
+    def __init__(self, signer: PayoutSigner) -> None:
+        self.boot = signer.boot
+        self.stop = signer.stop
+        self._signer = signer
+
+    async def turn(self) -> bool:
+        done = await self._signer.turn()
+        return bool(done.signed or done.handed_over or done.confirmed or done.buried)
 
 
 class SessionHost(ClubHost):

@@ -1,8 +1,11 @@
 """A club for tests: companies with traders, addresses, funds and deposits, and short ways to trade."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
+
+import msgspec
 
 from engine.errors import Refusal
 from engine.ids import (
@@ -13,18 +16,23 @@ from engine.ids import (
     MemberId,
     OfferId,
     PairId,
+    PayoutTaskId,
+    SettlementId,
     TrustSessionId,
+    TxId,
     WalletId,
 )
 from engine.ledger import accounts, templates
 from engine.ledger.postings import Transfer
 from engine.money import Asset, AssetId, Network, UsdMicros
+from engine.payments.payout import Purpose, payout_of_settlement
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from engine.settlement.tiers import TIERS, Tier, Tiers
 from engine.settlement.trust_pairs import TrustPair
-from storage import assets, ledger
+from storage import assets, ledger, trust_sessions
+from storage import deals as deal_table
 from storage.club_commands import Command
 from storage.companies import Companies
 from storage.database import Connection, Database
@@ -57,11 +65,23 @@ def command(actor: str, now: Instant, id: str | None = None) -> Command:
 
 
 class Club:
-    """A club in a real database. Every company has one trader, one hot wallet and one active address per token."""
+    """A club in a real database. Every company has one trader, one hot wallet and one active address per token.
 
-    def __init__(self, database: Database, tiers: Tiers = TIERS) -> None:
+    `address` makes addresses of names, `contracts` says where the tokens are: for tests with a chain.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tiers: Tiers = TIERS,
+        address: Callable[[str], str] = lambda name: f"T{name[-33:]:>033}",
+        contracts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.database = database
+        self._address = address
+        self._contracts = contracts
         self.now = NOON
+        self.tiers = tiers
         self.companies = Companies(database)
         self.offers = Offers(database)
         self.deals = Deals(database, tiers)
@@ -79,11 +99,13 @@ class Club:
         )
         await self.companies.add_member(Member(member, f"trader of {name}", self.now))
         await self.companies.set_roles(company, member, [Role.TRADER, Role.APPROVER], "operator")
-        wallet = HotWallet(HotWalletId(f"hw_{name}"), Network.TRON, f"T{name:>033}", company, self.now)
+        hot_wallet = hot_wallet_of(company)
+        wallet = HotWallet(hot_wallet, Network.TRON, self._address(hot_wallet), company, self.now)
         await self.companies.add_hot_wallet(wallet, None, None, "operator")
         async with self.database.transaction() as connection:
             for asset in (USDT, USDC):
-                await assets.put(connection, asset)
+                contract = self._contracts.get(asset.symbol, asset.contract)
+                await assets.put(connection, msgspec.structs.replace(asset, contract=contract))
                 await _allow_to_pay(connection, asset.id)
         for asset in (USDT, USDC):
             await self.wallet(company, asset, wallet_of(company, asset))
@@ -105,7 +127,7 @@ class Club:
                 company,
                 asset.network,
                 asset.id,
-                f"T{wallet[-33:]:>033}",
+                self._address(wallet),
                 active_from is not None,
                 None if active_from is None else active_from - DAY,
                 active_from,
@@ -113,6 +135,11 @@ class Club:
                 NOON - 2 * DAY,
             )
         return wallet
+
+    async def revoke(self, wallet: WalletId) -> None:
+        """Take an address out of its company's allow-list."""
+        async with self.database.transaction() as connection:
+            await connection.execute("UPDATE wallet SET revoked_at_ms = $2 WHERE id = $1", wallet, self.now)
 
     async def funds(self, company: CompanyId, coins: int, asset: Asset = USDT) -> None:
         """Let money come in that nothing was waiting for."""
@@ -184,7 +211,14 @@ class Club:
     # ------------------------------------------------------------------ trust pairs
 
     async def pair(
-        self, one: CompanyId, other: CompanyId, *, limit: int = 100_000, reserve_pct: int = 0, enable: bool = True
+        self,
+        one: CompanyId,
+        other: CompanyId,
+        *,
+        limit: int = 100_000,
+        reserve_pct: int = 0,
+        enable: bool = True,
+        automatic_eod: bool = True,
     ) -> PairId:
         """Let two companies agree on a pair that is cut off at 17:00 in Warsaw."""
         pair = TrustPair(
@@ -195,7 +229,7 @@ class Club:
             "17:00",
             "Europe/Warsaw",
             reserve_pct,
-            True,
+            automatic_eod,
             self.now,
         )
         assert await self.pairs.agree(pair, command("operator", self.now)) == pair
@@ -204,11 +238,36 @@ class Club:
             assert isinstance(enabled, TrustPair), enabled
         return pair.id
 
+    async def open(self, session: TrustSessionId) -> None:
+        """Open a pair's day that no deal has opened."""
+        async with self.database.transaction() as connection:
+            await trust_sessions.open_day(connection, session, self.now)
+
     async def close(self, *sessions: TrustSessionId) -> CloseReport:
         """Close sessions by hand."""
         report = await self.settlements.close(sessions, command("operator", self.now))
         assert isinstance(report, CloseReport), report
         return report
+
+    async def paid(self, settlement: SettlementId) -> None:
+        """Let the payout of a settlement be confirmed, as its signer would say and the ledger would book."""
+        row = await self.database.row("SELECT * FROM eod_settlement WHERE id = $1", settlement)
+        assert row is not None
+        payout = payout_of_settlement(settlement)
+        source = accounts.clearing(settlement, row["token"])
+        wallet = hot_wallet_of(row["payer_company_id"])
+        async with self.database.transaction() as connection:
+            await ledger.take_turn(connection)
+            tasks = await connection.fetch("SELECT id FROM payout_task WHERE payout_id = $1", payout)
+            transfers = [
+                transfer
+                for task in tasks
+                for transfer in templates.payout_paid(
+                    source, wallet, PayoutTaskId(task["id"]), row["token"], self.now
+                )
+            ]
+            assert all(posted.ok for posted in await ledger.post(connection, transfers))
+            await deal_table.on_paid(connection, Purpose.EOD, settlement, TxId("cd" * 32), self.now)
 
 
 def new_offer(maker: CompanyId, units: int, side: Side, asset: Asset, expires_at_ms: Instant) -> NewOffer:
