@@ -1,6 +1,7 @@
 """What must hold of deals, pairs and sessions at any time: each a query that finds nothing.
 
-For `storage.invariants`: each row is a name, the sentence that is true, and the query for its breaches; its first column says where.
+For `storage.invariants`: each row is a name, the sentence that is true, and the query for its breaches; its first
+column says where.
 """
 
 _OUTSTANDING = """
