@@ -112,7 +112,7 @@ TAMPERINGS = (
     "DELETE FROM ledger_transfer WHERE seq = 2",
     "DELETE FROM ledger_transfer WHERE seq = (SELECT max(seq) FROM ledger_transfer)",
     "INSERT INTO ledger_transfer (seq, id, kind, debit, credit, units, reference, at_ms, phase) "
-    "SELECT seq + 900, 'x', kind, debit, credit, units, reference, at_ms, phase FROM ledger_transfer WHERE seq = 2",
+    "SELECT seq + 99, 'x', kind, debit, credit, units, reference, at_ms, phase FROM ledger_transfer WHERE seq = 2",
     "INSERT INTO ledger_transfer (seq, id, kind, debit, credit, units, reference, at_ms, phase) "
     "SELECT -seq, 'x', kind, debit, credit, units, reference, at_ms, phase FROM ledger_transfer WHERE seq = 2",
     "DELETE FROM ledger_batch WHERE seq = 2",
