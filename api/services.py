@@ -129,8 +129,10 @@ class Services:
                     await self.owned_account(principal, AccountId(value))
                 except UnknownAccount:
                     raise ApiProblem(Kind.NOT_FOUND, f"there is no account {value}") from None
+            case "wallet" | "deal" | "payout" | "pair":
+                await self.club.check_reach(principal, name, value)
             case _:
-                pass  # The handlers of sessions and people look among their own.
+                pass  # The handlers of sessions and people look among their own; the rest is for the whole club.
 
     async def check_bot(self, principal: Principal, bot: BotId) -> None:
         """Raise `UnknownBot` for a bot of somebody else's. An operator's bot may still turn out not to exist."""

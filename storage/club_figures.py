@@ -1,4 +1,4 @@
-"""Figures of the club for whoever measures it: read from the rows at each scrape, so they agree with the screens."""
+"""Figures of the club for whoever measures it, read from the rows at each scrape: they agree with the screens."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ class ClubFigures(msgspec.Struct, frozen=True):
     oldest_ms: dict[str, int]
     """The age of the oldest open one by state."""
     confirmation_ms: dict[str, int]
-    """From a payout's request to its confirmation: exact quantiles (`0.5`, `0.95`) of the last hour; empty: none."""
+    """From a payout's request to its confirmation: exact quantiles (`0.5`, `0.95`) of the last hour."""
     incoming: dict[str, int]
     """Incoming transfers by status."""
     alarms: dict[str, int]
@@ -27,12 +27,13 @@ class ClubFigures(msgspec.Struct, frozen=True):
 async def read(database: Database, now: Instant) -> ClubFigures:
     """Read the figures; a scrape every few seconds is cheap."""
     states = await database.rows(
-        "SELECT state, count(*) AS count, $1::bigint - min(created_at_ms) AS age_ms FROM payout_task GROUP BY state",
+        "SELECT state, count(*) AS count, $1::bigint - min(created_at_ms) AS age_ms "
+        "FROM payout_task GROUP BY state",
         now,
     )
     quantiles = await database.row(
-        "SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY confirmed_at_ms - created_at_ms) AS found "
-        "FROM payout_task WHERE confirmed_at_ms > $1",
+        "SELECT percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY confirmed_at_ms - created_at_ms) "
+        "AS found FROM payout_task WHERE confirmed_at_ms > $1",
         now - WINDOW_MS,
     )
     incoming = await database.rows("SELECT status, count(*) AS count FROM incoming_tx GROUP BY status")
