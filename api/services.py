@@ -8,8 +8,9 @@ import logging
 
 import msgspec
 
-from actors.club_desk import ClubDesk
+from actors.club_wiring import ClubEngine
 from actors.desk import BotDesk
+from actors.messages import ComponentHealth
 from actors.venues import UnknownAccount
 from actors.views import UnknownBot
 from api.access.context import Seals, Site
@@ -60,12 +61,13 @@ def assemble(
     site: Site | None = None,
     limits: RequestLimits | None = None,
     proxies: tuple[str, ...] = (),
-    club: ClubDesk | None = None,
+    club: ClubEngine | None = None,
 ) -> "Services":
     """Put together what one API server works with."""
     people = People(database, seals, site or Site(programme.address))
     guard = Guard(token, hosts, people.sign_in, people.site, limits, proxies)
-    return Services(desk, database, programme, people, guard, None if club is None else Club(database, club))
+    companies = None if club is None else Club(database, club.desk, club.demo)
+    return Services(desk, database, programme, people, guard, companies)
 
 
 class Services:
@@ -110,6 +112,11 @@ class Services:
         """Tell whether companies settle here."""
         return self._club is not None
 
+    async def components(self) -> list[ComponentHealth]:
+        """Say how every part is."""
+        parts = list(await self.desk.health())
+        return parts if self._club is None else parts + await self._club.desk.health()
+
     # ------------------------------------------------------------------ whose is it
 
     async def check_reach(self, principal: Principal, name: str, value: str) -> None:
@@ -122,8 +129,10 @@ class Services:
                     await self.owned_account(principal, AccountId(value))
                 except UnknownAccount:
                     raise ApiProblem(Kind.NOT_FOUND, f"there is no account {value}") from None
+            case "wallet" | "deal" | "payout" | "pair":
+                await self.club.check_reach(principal, name, value)
             case _:
-                pass  # The handlers of sessions and people look among their own.
+                pass  # The handlers of sessions and people look among their own; the rest is for the whole club.
 
     async def check_bot(self, principal: Principal, bot: BotId) -> None:
         """Raise `UnknownBot` for a bot of somebody else's. An operator's bot may still turn out not to exist."""
