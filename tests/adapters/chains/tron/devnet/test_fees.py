@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
+from eth_abi.abi import decode
 
 from adapters.chains.tron.devnet import Funding
 from adapters.chains.tron.devnet.artifact import FOLDER, call_data, token
@@ -183,3 +184,12 @@ def test_an_issuer_s_fee_arrives_as_the_log_says_and_not_as_the_caller_asked() -
 def test_a_transfer_answers_false_even_though_it_succeeded_as_tether_s_does() -> None:
     town = Town()
     assert int(town.paid(town.transfer(5))["contractResult"][0], 16) == 0
+
+
+def test_a_new_token_has_the_name_and_symbol_that_it_was_given() -> None:
+    town = Town()
+    address = town.devnet.deploy_token("A name of more than thirty-two letters", "₮")
+    asked = {"owner_address": ALICE.address, "contract_address": address, "visible": True}
+    for function, expected in (("name()", "A name of more than thirty-two letters"), ("symbol()", "₮")):
+        answer = town.ask("triggerconstantcontract", function_selector=function, **asked)
+        assert decode(["string"], bytes.fromhex(answer["constant_result"][0])) == (expected,)
