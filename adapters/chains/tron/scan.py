@@ -158,17 +158,19 @@ def outcome(views: Mapping[str, View], quorum: int) -> Outcome | str:
 
     One chain that holds the payout is enough to make every proof of its death worthless.
     """
-    included = {name: view for name, view in views.items() if isinstance(view, Included)}
-    dead = {name: view for name, view in views.items() if isinstance(view, Dead)}
-    if included and dead:
-        return f"included on {' and '.join(included)}, dead on {' and '.join(dead)}"
-    said: list[Included | Dead] = [*included.values(), *dead.values()]
-    if any(view != said[0] for view in said):
-        return f"told otherwise on each of {' and '.join([*included, *dead])}"
+    said = {name: view for name, view in views.items() if view is not None}
+    if len(set(said.values())) > 1:
+        return "; ".join(f"{_in_words(view)} on {name}" for name, view in said.items())
     if len(said) < quorum:
         return Pending()
-    one = said[0]
-    return one if isinstance(one, Included) else Absent(up_to=one.up_to, witnesses=tuple(dead))
+    one = next(iter(said.values()))
+    return one if isinstance(one, Included) else Absent(up_to=one.up_to, witnesses=tuple(said))
+
+
+def _in_words(view: Included | Dead) -> str:
+    if isinstance(view, Dead):
+        return f"dead since block {view.up_to.id}"
+    return f"in block {view.block.id} with {view.receipt.result} and {view.moved_units} units moved"
 
 
 async def outcomes(pool: NodePool, scans: Mapping[str, NodeScan], watched: Sequence[Watched]) -> list[Outcome]:

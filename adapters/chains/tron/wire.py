@@ -3,7 +3,7 @@
 Each function turns one answer into facts, or raises ValueError: that is the node's failure, never an empty result.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,7 @@ from adapters.chains.rpc import Answer
 from engine.ids import Instant, TxId
 from engine.payments.chain import BlockRef, BroadcastAnswer
 
+_T = TypeVar("_T")
 _NO_TRANSACTIONS = "0" * 64
 _ID_DIGITS = 64
 _INVALID, _NO_CALLS = "CONTRACT_VALIDATE_ERROR", "not support constant"
@@ -255,7 +256,7 @@ def _is_id(digits: str) -> bool:
     return True
 
 
-def _convert(answer: Answer, kind: Any) -> Any:
+def _convert(answer: Answer, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:
