@@ -144,10 +144,9 @@ class Chain:
         found = self.waiting.get(transaction_id)
         return found is not None and found.from_number <= self.head.number + 1
 
-    def waiting_transaction(self, transaction_id: str) -> Transaction | None:
-        """Give a transaction that waits for a block."""
-        found = self.waiting.get(transaction_id)
-        return None if found is None else found.transaction
+    def pending(self) -> dict[str, Transaction]:
+        """Give what nodes know and no block holds, by id."""
+        return {name: each.transaction for name, each in self.waiting.items() if self._is_near(name)}
 
     def decree(self, decree: Decree) -> None:
         """Have something done at the beginning of the next block."""
