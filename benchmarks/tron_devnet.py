@@ -1,7 +1,7 @@
 """What the TRON devnet costs a simulation, and the machines for contracts that were weighed for it.
 
-`python -m benchmarks.tron_devnet [--anvil BINARY]`. Times are of the processor, of one process, so that a busy machine
-does not spoil them; anvil, which npm has as @foundry-rs/anvil, is a process of its own and measured by the clock.
+`python -m benchmarks.tron_devnet [--anvil BINARY]`. Times are the processor's, so that a busy machine does not spoil
+them; anvil, which npm has as @foundry-rs/anvil, is a process of its own and measured by the clock.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ ISSUE = "issue(address,uint256)"
 SUPPLY = 10**15
 ENERGY = 300_000
 ANVIL_PORT = 18_599
-ANVIL_FLAGS = "--quiet --auto-impersonate --no-mining --block-base-fee-per-gas 0 --gas-price 0 --port".split()
+ANVIL_FLAGS = ("--quiet", "--auto-impersonate", "--no-mining", "--block-base-fee-per-gas=0", "--gas-price=0")
 FORK_DEPTH = 6
 
 
@@ -177,8 +177,8 @@ def _weigh_anvil(binary: Path, transfers: int) -> Weighed:
 
 
 @contextmanager
-def _anvil(binary: Path):  # type: ignore[no-untyped-def]
-    process = subprocess.Popen([binary, *ANVIL_FLAGS, str(ANVIL_PORT)])  # noqa: S603
+def _anvil(binary: Path) -> Iterator[Callable[..., Any]]:
+    process = subprocess.Popen([binary, *ANVIL_FLAGS, f"--port={ANVIL_PORT}"])  # noqa: S603
     connection = http.client.HTTPConnection("127.0.0.1", ANVIL_PORT)
 
     def ask(method: str, *parameters: Any) -> Any:
@@ -189,7 +189,7 @@ def _anvil(binary: Path):  # type: ignore[no-untyped-def]
     try:
         for _try in range(1_000):
             with suppress(OSError):
-                ask("eth_chainId")
+                connection.connect()
                 break
             time.sleep(0.005)
         yield ask
