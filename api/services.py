@@ -10,6 +10,7 @@ import msgspec
 
 from actors.club_wiring import ClubEngine
 from actors.desk import BotDesk
+from actors.messages import ComponentHealth
 from actors.venues import UnknownAccount
 from actors.views import UnknownBot
 from api.access.context import Seals, Site
@@ -110,6 +111,11 @@ class Services:
     def has_club(self) -> bool:
         """Tell whether companies settle here."""
         return self._club is not None
+
+    async def components(self) -> list[ComponentHealth]:
+        """Say how every part is."""
+        parts = list(await self.desk.health())
+        return parts if self._club is None else parts + await self._club.desk.health()
 
     # ------------------------------------------------------------------ whose is it
 

@@ -5,9 +5,11 @@ balances still holds when it is written. Same id and same content: same answer, 
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 
 from engine.ids import Instant, TransferId
@@ -16,10 +18,12 @@ from engine.ledger.balances import Balance
 from engine.ledger.postings import Phase, Posted, Posting, Transfer
 from engine.money import AssetId
 from storage.database import Connection, Database
-from storage.rows import Page, decode_cursor, page_limit, page_of, to_row, to_rows
+from storage.rows import Page, decode_cursor, page_limit, page_of
 
 # Arrays travel as text: a column of five hundred is one value for the client to encode, and the server reads an
 # array's text faster than the client can write its binary form.
+Row = TypeVar("Row", bound=msgspec.Struct)
+
 _POST = """
 SELECT results, ways FROM ledger_post(
     $1::text::text[], $2::text::text[], $3::text::text[], $4::text::numeric[], $5::text::text[], $6::text::text[],
@@ -156,40 +160,56 @@ class Ledger:
             "WHERE starts_with(code, $1) ORDER BY code",
             prefix,
         )
-        return to_rows(records, AccountRow)
+        return [_whole(record, AccountRow) for record in records]
 
     async def entry(self, transfer: TransferId) -> Entry | None:
         """Read one transfer."""
         record = await self._database.row(f"{_ENTRY} WHERE id = $1", transfer)
-        return None if record is None else to_row(record, Entry)
+        return None if record is None else _whole(record, Entry)
 
     async def about(self, reference: str) -> list[Entry]:
         """List the transfers about one thing (a deal, a payout's task, an incoming transfer), oldest first."""
         records = await self._database.rows(f"{_ENTRY} WHERE reference = $1 ORDER BY seq", reference)
-        return to_rows(records, Entry)
+        return [_whole(record, Entry) for record in records]
 
     async def statement(
         self, account: Account | AccountCode, *, cursor: str | None = None, limit: int = 50
     ) -> Page[Entry]:
         """List an account's transfers, newest first."""
         limit = page_limit(limit)
-        before, _ = decode_cursor(cursor, int, int)
+        batch, before = decode_cursor(cursor, int, int)
         code = account.code if isinstance(account, Account) else account
+        # Every batch that touched the account has one transfer of it at least, so `limit` steps back are enough.
         records = await self._database.rows(
             f"""
-            {_ENTRY}
-            WHERE $1 IN (transfer.debit, transfer.credit) AND transfer.seq IN (
-                SELECT generate_series(first_transfer, last_transfer) FROM ledger_batch
-                WHERE accounts @> ARRAY[$1] AND ($2::bigint IS NULL OR first_transfer < $2)
-                ORDER BY seq DESC LIMIT $3
-            ) AND ($2::bigint IS NULL OR transfer.seq < $2)
-            ORDER BY transfer.seq DESC LIMIT $3
+            WITH RECURSIVE walk (seq, step) AS (
+                SELECT coalesce($2, touched_in), 0 FROM ledger_account WHERE code = $1
+                UNION ALL
+                SELECT batch.before[array_position(batch.accounts, $1)], step + 1
+                FROM walk JOIN ledger_batch AS batch USING (seq) WHERE step < $4
+            )
+            SELECT entry.*, batch.seq AS batch
+            FROM walk JOIN ledger_batch AS batch USING (seq)
+            CROSS JOIN LATERAL (
+                {_ENTRY} WHERE transfer.seq BETWEEN batch.first_transfer AND batch.last_transfer
+                         AND $1 IN (transfer.debit, transfer.credit)
+            ) AS entry
+            WHERE $3::bigint IS NULL OR entry.seq < $3
+            ORDER BY entry.seq DESC LIMIT $4
             """,
             code,
+            batch,
             before,
             limit + 1,
         )
-        return page_of(records, Entry, limit, ("seq", "seq"))
+        return page_of(records, Entry, limit, ("batch", "seq"), _whole)
+
+
+def _whole(record: asyncpg.Record, kind: type[Row]) -> Row:
+    """Read a record whose NUMERIC columns are base units."""
+    return msgspec.convert(
+        {name: int(value) if isinstance(value, Decimal) else value for name, value in record.items()}, kind
+    )
 
 
 # ---------------------------------------------------------------------- wire
@@ -227,7 +247,8 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
     places: dict[AccountCode, int] = {}
     accounts: list[Account] = []
-    debits, credits = [], []
+    debits: list[int] = []
+    credits: list[int] = []
     for transfer in transfers:
         for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
             place = places.get(account.code)

@@ -15,7 +15,7 @@ from coincurve import PrivateKey
 from .addresses import of_key
 from .blocks import NO_PARENT, Block, make_block
 from .transactions import Transaction
-from .world import Decree, Included, Parameters, Refused, World
+from .world import BLOCKS_KEPT, Decree, Included, Parameters, Refused, World
 
 PRODUCERS = 27
 EXPIRATION_MAX_MS = 86_400_000
@@ -107,11 +107,13 @@ class Chain:
         return self._solid
 
     def world_at(self, number: int) -> World:
-        """Give the state after a block, to look at only. Cheap at the head and near where it was asked last."""
+        """Give the state after a block, to look at only. Cheap at the head and near where was asked last."""
         if number >= self.head.number:
             return self.head_world
         past = self._past_world
-        if past.height > number:
+        if past.height - number > BLOCKS_KEPT:
+            past = self._past_world = World(self.rules.parameters)
+        elif past.height > number:
             past.go_back(number)
         while past.height < number:
             block = self.blocks[past.height + 1]

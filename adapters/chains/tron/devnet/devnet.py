@@ -56,7 +56,7 @@ class Devnet:
         """The tokens' addresses by symbol."""
         self._shared = Shared(self.chain)
         self.nodes = {name: Node(name, self._shared) for name in nodes}
-        self._requests = 0
+        self._signed = 0
 
     def node(self, name: str) -> Node:
         """Give a node by its name; KeyError where there is none."""
@@ -162,13 +162,13 @@ class Devnet:
     def sign(self, contract: Contract, key: PrivateKey, fee_limit: int = BANK_FEE_LIMIT) -> Transaction:
         """Sign a transaction against the solid block, different from any other of the same content."""
         reference = self.chain.blocks[self.chain.solid_number]
-        self._requests += 1
+        self._signed += 1
         raw = Raw(
             contract,
             reference_bytes=bytes.fromhex(reference.id[12:16]),
             reference_hash=bytes.fromhex(reference.id[16:32]),
             expiration_ms=self.chain.head.time_ms + EXPIRATION_MS,
-            timestamp_ms=self.chain.head.time_ms * 1_000 + self._requests,
+            timestamp_ms=self.chain.head.time_ms + self._signed,
             fee_limit=fee_limit if isinstance(contract, Call) else 0,
         )
         unsigned = make(raw)

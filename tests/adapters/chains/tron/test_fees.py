@@ -189,7 +189,9 @@ async def test_a_clock_that_jumps_back_makes_no_answer_younger() -> None:
 
 async def test_a_node_without_constant_calls_is_passed_over() -> None:
     purse = Purse()
-    refusal = {"result": {"code": "OTHER_ERROR", "message": b"this node does not support constant".hex()}}
+    refusal = {
+        "result": {"code": "CONTRACT_VALIDATE_ERROR", "message": b"this node does not support constant".hex()}
+    }
     calls = "wallet/triggerconstantcontract"
     purse.tamper("main", lambda path, body, answer: refusal if path == calls else answer)
     assert (await purse.preflight()).shortage is None

@@ -1,6 +1,7 @@
 """A small town on a devnet: three people with keys, a clock that only moves when told, and a way to pay."""
 
 import hashlib
+import time
 from typing import Any
 
 from coincurve import PrivateKey
@@ -121,6 +122,22 @@ class Town:
     def trx_of(self, person: Person) -> int:
         """Give somebody's TRX, in sun, as it truly is."""
         return self.devnet.trx_balance(person.address)
+
+
+def devnet_of_real_time(block_ms: int) -> Devnet:
+    """Give a devnet whose thirty blocks end now: for clients that read the machine's clock."""
+    behind_ms = 31 * block_ms
+    now_ms = time.time_ns() // 1_000_000
+
+    def clock() -> int:
+        return time.time_ns() // 1_000_000 - behind_ms
+
+    rules = Rules(block_ms=block_ms, genesis_ms=(now_ms - behind_ms) // block_ms * block_ms)
+    funding = {ALICE.address: Funding(sun=10_000 * TRX, tokens={"USDT": 1_000_000 * USDT})}
+    devnet = Devnet(clock, rules, funding)
+    devnet.produce(30)
+    behind_ms = 0
+    return devnet
 
 
 def transfer_of_trx(sun: int, to: Person = BOB) -> Transfer:
