@@ -16,9 +16,11 @@ from actors.node_troubles import NodeTroubles
 from engine.errors import Retryable
 from engine.ids import Instant
 from engine.money import Network
+from engine.payments.alarms import AlarmKind
 from engine.payments.chain import Block, BlockRef
 from engine.payments.ports import ChainReader
 from engine.payments.sighting import Sighting, WatchList, sift
+from storage.alarms import Alarms
 from storage.chain_cursor import ChainCursor, ForeignParent
 from storage.database import Database
 from storage.incoming import Incoming
@@ -98,6 +100,7 @@ class ChainWatcher:
         self._policy = policy or WatcherPolicy()
         self._crash_point = crash_point
         self._cursors = ChainCursor(database, network)
+        self._alarms = Alarms(database)
         self._head: BlockRef | None = None
         self._cursor: BlockRef | None = None
 
@@ -205,7 +208,9 @@ class ChainWatcher:
                 if (await self._reader.header(block.number)).id == block.id:
                     return block
             below = blocks[-1].number
-        raise ForkTooDeep(f"no block of {self._network} that we remember is on the chain any more")
+        detail = f"no block of {self._network} that we remember is on the chain any more"
+        await self._alarms.raise_alarm(AlarmKind.REORG_AFTER_CREDIT, self._network, 1, detail, self._clock())
+        raise ForkTooDeep(detail)
 
 
 def grouped(sightings: Sequence[Sighting]) -> Iterator[list[Sighting]]:
