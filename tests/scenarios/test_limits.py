@@ -102,10 +102,8 @@ async def test_a_deal_and_a_days_deals_share_one_limit(club: Club, payee: Compan
 
 
 async def test_what_is_owed_after_a_day_still_counts_until_it_is_paid(club: Club, payee: CompanyId) -> None:
-    payer, partner = (
-        await club.company(Tier.S, deposit=5_000, funds=500),
-        await club.company(Tier.S, deposit=5_000),
-    )
+    payer = await club.company(Tier.S, deposit=5_000, funds=500)
+    partner = await club.company(Tier.S, deposit=5_000)
     await club.pair(payer, partner)
     await club.deal(partner, payer, 4_000, Mode.NETTING)
     deal = await club.deal(payer, partner, 10_000, Mode.NETTING)
