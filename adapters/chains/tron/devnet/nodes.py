@@ -235,16 +235,17 @@ class Node:
 
     def getpendingsize(self, body: Body, solid: bool) -> Json:
         """Count what waits for a block."""
-        return {"pendingSize": len(self._chain.waiting)}
+        return {"pendingSize": len(self._chain.pending())}
 
     def gettransactionfrompending(self, body: Body, solid: bool) -> Json:
         """Give a transaction that waits for a block, {} for any other."""
-        transaction = self._chain.waiting_transaction(str(body["value"]).lower())
+        transaction = self._chain.pending().get(str(body["value"]).lower())
         return {} if transaction is None else shown(transaction, visible=_visible(body))
 
     def gettransactionlistfrompending(self, body: Body, solid: bool) -> Json:
         """Name what waits for a block."""
-        return {"txId": list(self._chain.waiting)} if self._chain.waiting else {}
+        pending = self._chain.pending()
+        return {"txId": list(pending)} if pending else {}
 
     # ------------------------------------------------------------------ accounts
 

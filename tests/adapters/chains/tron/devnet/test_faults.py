@@ -50,12 +50,15 @@ def test_a_fault_never_accepts_what_a_node_would_refuse(sending: Sending) -> Non
     assert town.receipt(payment) == {}
 
 
-def test_late_bytes_that_another_node_took_meanwhile_are_included_once() -> None:
+def test_late_bytes_that_another_node_takes_meanwhile_are_included_once_and_at_once() -> None:
     town = Town()
     payment = town.transfer(1)
     town.node.next_sends.append(Conduct(sending=Sending.SILENT_LATE, late_blocks=4))
     town.send(payment)
-    assert town.send(payment, "fallback")["code"] == "DUP_TRANSACTION_ERROR"
+    assert town.send(payment, "fallback")["code"] == "SUCCESS"
+    town.produce()
+    assert town.usdt_of(BOB) == 1
+    assert town.send(payment)["code"] == "DUP_TRANSACTION_ERROR"
     town.produce(8)
     assert town.usdt_of(BOB) == 1
 
