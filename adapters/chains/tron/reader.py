@@ -52,7 +52,7 @@ class TronReader:
         infos = await self._nodes.infos(name, block)
         try:
             return blocks.assemble(block, infos, touching)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise self._pool.spoilt(name, f"block {number} cannot be read: {error!r}") from error
 
     async def header(self, number: int) -> BlockRef:
