@@ -19,6 +19,7 @@ from storage.database import Connection, Database
 log = logging.getLogger(__name__)
 
 BOTS_CHANNEL = "trellis_bots"
+SIGNERS_CHANNEL = "trellis_signers"
 EVERYTHING = ""
 """The wake-up after a (re)connection: anything may have changed."""
 
@@ -29,6 +30,11 @@ _RECONNECT_PAUSE_S = 0.5
 async def notify_bot(connection: Connection, bot: BotId) -> None:
     """Wake up who watches `bot`, when the transaction commits."""
     await connection.execute("SELECT pg_notify($1, $2)", BOTS_CHANNEL, bot)
+
+
+async def wake_signers(connection: Connection, hot_wallet: str = "") -> None:
+    """Wake up the signer of a hot wallet, or every signer, when the transaction commits."""
+    await connection.execute("SELECT pg_notify($1, $2)", SIGNERS_CHANNEL, hot_wallet)
 
 
 async def listen(database: Database, channel: str = BOTS_CHANNEL) -> AsyncGenerator[str, None]:

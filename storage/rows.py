@@ -1,7 +1,8 @@
 """What every repository shares in reading rows: turning records into Structs, and paging newest first by key."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -37,14 +38,39 @@ def to_rows(records: Iterable[asyncpg.Record], kind: type[Row]) -> list[Row]:
     return [msgspec.convert(dict(record), kind) for record in records]
 
 
+def to_money_row(record: asyncpg.Record, kind: type[Row]) -> Row:
+    """Read a record of the club: amounts of base units are the NUMERIC columns whose names end in `_token`."""
+    return msgspec.convert(
+        {
+            name: int(value) if name.endswith("_token") and isinstance(value, Decimal) else value
+            for name, value in record.items()
+        },
+        kind,
+    )
+
+
+def to_plain(row: msgspec.Struct) -> dict[str, Any]:
+    """Write a row of the club as plain data for JSON, its amounts as decimal strings: many a reader's end at 53 bits."""
+    return {
+        name: str(value) if name.endswith("_token") and value is not None else msgspec.to_builtins(value)
+        for name, value in msgspec.structs.asdict(row).items()
+    }
+
+
 def columns(kind: type[msgspec.Struct]) -> str:
     """List the columns that a Struct is read from."""
     return ", ".join(kind.__struct_fields__)
 
 
-def page_of(records: list[asyncpg.Record], kind: type[Row], limit: int, key: tuple[str, str]) -> Page[Row]:
+def page_of(
+    records: list[asyncpg.Record],
+    kind: type[Row],
+    limit: int,
+    key: tuple[str, str],
+    read: Callable[[asyncpg.Record, type[Row]], Row] = to_row,
+) -> Page[Row]:
     """Cut a page from `limit` + 1 records ordered by `key`, newest first."""
-    items = to_rows(records[:limit], kind)
+    items = [read(record, kind) for record in records[:limit]]
     if len(records) <= limit:
         return Page(items)
     last = records[limit - 1]

@@ -83,7 +83,9 @@ CREATE TABLE offer (
     status        text NOT NULL CHECK (status IN ('open', 'accepted', 'cancelled', 'expired')),
     expires_at_ms bigint NOT NULL,
     created_by    text NOT NULL REFERENCES member,
-    created_at_ms bigint NOT NULL
+    wallet_id     text REFERENCES wallet,                              -- where a buying maker is paid
+    created_at_ms bigint NOT NULL,
+    CHECK ((side = 'buy') = (wallet_id IS NOT NULL))
 );
 CREATE INDEX offer_company ON offer (company_id);
 CREATE INDEX offer_status ON offer (status);
@@ -132,6 +134,7 @@ CREATE TABLE deal (
     token              text NOT NULL REFERENCES assets,
     amount_token       numeric(78, 0) NOT NULL CHECK (amount_token > 0),
     exposure_usd       bigint NOT NULL CHECK (exposure_usd > 0),   -- of the payer, while the deal is open
+    headroom_usd       bigint NOT NULL,                            -- what its tightest limit left on acceptance
     wallet_id          text REFERENCES wallet,                     -- where the payee is paid (pass-through)
     hot_wallet_id      text REFERENCES hot_wallet,                 -- where the payer pays in (pass-through)
     session_id         text REFERENCES trust_session,              -- netting
@@ -140,14 +143,21 @@ CREATE TABLE deal (
     deadline_ms        bigint,                                     -- of the incoming transfer
     accepted_by        text NOT NULL REFERENCES member,
     created_at_ms      bigint NOT NULL,
-    settled_at_ms      bigint,
+    ended_at_ms        bigint,
+    CHECK (exposure_usd <= headroom_usd),
     CHECK (payer_company_id <> payee_company_id),
+    CHECK ((payer_company_id, payee_company_id) IN ((maker_company_id, taker_company_id),
+                                                    (taker_company_id, maker_company_id))),
     CHECK ((mode = 'netting') = (session_id IS NOT NULL)),
     CHECK ((mode = 'pass_through') = (wallet_id IS NOT NULL)),
+    CHECK ((mode = 'pass_through') = (hot_wallet_id IS NOT NULL)),
+    CHECK ((mode = 'pass_through') = (deadline_ms IS NOT NULL)),
+    CHECK ((status IN ('settled', 'cancelled', 'expired')) = (ended_at_ms IS NOT NULL)),
     UNIQUE (offer_id)
 );
 CREATE INDEX deal_mode_status ON deal (mode, status);
-CREATE INDEX deal_payer_open ON deal (payer_company_id) WHERE status IN ('awaiting_incoming', 'paying', 'in_session', 'netted');
+CREATE INDEX deal_payer ON deal (payer_company_id, created_at_ms);
+CREATE INDEX deal_expected ON deal (hot_wallet_id) WHERE status IN ('awaiting_incoming', 'cancelled', 'expired');
 CREATE INDEX deal_payee ON deal (payee_company_id);
 CREATE INDEX deal_session ON deal (session_id);
 CREATE INDEX deal_created ON deal (created_at_ms);
@@ -173,3 +183,16 @@ CREATE TABLE eod_settlement (
 );
 CREATE INDEX eod_settlement_status ON eod_settlement (status);
 CREATE INDEX eod_settlement_payer ON eod_settlement (payer_company_id);
+
+-- What people asked for, under an id of their own, with the "no" if it was one: asked again, the answer is the same.
+CREATE TABLE club_command (
+    actor   text NOT NULL,
+    id      text NOT NULL,
+    name    text NOT NULL,
+    target  text NOT NULL,
+    content jsonb NOT NULL,
+    refusal jsonb,
+    at_ms   bigint NOT NULL,
+    PRIMARY KEY (actor, id)
+);
+CREATE INDEX club_command_refused ON club_command (at_ms) WHERE refusal IS NOT NULL;

@@ -1,3 +1,13 @@
+-- The rules for paying an asset. One without a row is not paid.
+CREATE TABLE payout_policy (
+    token         text PRIMARY KEY REFERENCES assets,
+    cap_token     numeric(78, 0) NOT NULL CHECK (cap_token > 0),      -- of one transfer; more is split
+    approvals     integer NOT NULL CHECK (approvals >= 0),
+    window_ms     bigint NOT NULL CHECK (window_ms > 0),
+    window_token  numeric(78, 0) NOT NULL CHECK (window_token >= 0),  -- at most this leaves a wallet in `window_ms`
+    changed_at_ms bigint NOT NULL
+);
+
 -- What is approved and paid as one amount. `purpose_id` is the deal, the settlement, the refunded transfer …
 CREATE TABLE payout (
     id            text PRIMARY KEY,
@@ -37,13 +47,16 @@ CREATE TABLE payout_task (
     amount_token  numeric(78, 0) NOT NULL CHECK (amount_token > 0),
     hot_wallet_id text NOT NULL REFERENCES hot_wallet,
     state         text NOT NULL CHECK (state IN ('queued', 'signing', 'broadcast', 'confirmed', 'failed')),
-    waits_for     text NOT NULL DEFAULT '',                      -- why a queued task is not signed yet, as a code
+    waits_for     text NOT NULL DEFAULT '',                      -- why nothing happens to it now, as a code
     due_at_ms     bigint NOT NULL,                               -- when to look at it again
     attempts      integer NOT NULL DEFAULT 0,
+    failures      integer NOT NULL DEFAULT 0,                    -- attempts that the chain included and refused
     tx_hash       text,
     created_at_ms bigint NOT NULL,
     confirmed_at_ms bigint,
-    UNIQUE (payout_id, part)
+    UNIQUE (payout_id, part),
+    CHECK ((state = 'confirmed') = (confirmed_at_ms IS NOT NULL)),
+    CHECK ((state = 'confirmed') = (tx_hash IS NOT NULL))
 );
 CREATE INDEX payout_task_open ON payout_task (hot_wallet_id, due_at_ms) WHERE state IN ('queued', 'signing', 'broadcast');
 CREATE INDEX payout_task_state ON payout_task (state);
@@ -65,6 +78,7 @@ CREATE TABLE payout_attempt (
     ended_because text NOT NULL DEFAULT '',
     evidence      jsonb,                                         -- the proof: Included or Absent
     signed_at_ms  bigint NOT NULL,
+    handed_over_at_ms bigint,                                    -- to nodes, the last time
     ended_at_ms   bigint,
     PRIMARY KEY (task_id, n),
     UNIQUE (network, tx_id),
@@ -74,6 +88,30 @@ CREATE TABLE payout_attempt (
 CREATE UNIQUE INDEX payout_attempt_one_live ON payout_attempt (task_id) WHERE status = 'live';
 CREATE UNIQUE INDEX payout_attempt_one_paid ON payout_attempt (task_id) WHERE status = 'confirmed';
 CREATE INDEX payout_attempt_live ON payout_attempt (hot_wallet_id) WHERE status = 'live';
+CREATE INDEX payout_attempt_signed ON payout_attempt (hot_wallet_id, signed_at_ms);
+
+-- Attempts that the broadcast journal knows and the database has forgotten: it was restored to an earlier time. Their
+-- task is not signed until they are attempts again and their outcome is known.
+CREATE TABLE payout_forgotten (
+    tx_id         text PRIMARY KEY,
+    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
+    task_id       text NOT NULL,                                 -- the task itself may be forgotten too
+    n             integer NOT NULL,
+    intent        jsonb NOT NULL,
+    signed        jsonb NOT NULL,                                -- engine.payments.chain.SignedPayout
+    found_at_ms   bigint NOT NULL,
+    bound_at_ms   bigint
+);
+CREATE INDEX payout_forgotten_task ON payout_forgotten (task_id) WHERE bound_at_ms IS NULL;
+
+-- The database that a wallet's signer last compared with its journal. After a restore the present one is another, and
+-- nobody may decide anything about a payout until the signer has put back what was forgotten.
+CREATE TABLE payout_database_seen (
+    hot_wallet_id text PRIMARY KEY REFERENCES hot_wallet,
+    system        text NOT NULL,
+    timeline      integer NOT NULL,
+    seen_at_ms    bigint NOT NULL
+);
 
 -- Where nothing new is signed. One person may freeze; leaving needs several.
 CREATE TABLE payout_freeze (

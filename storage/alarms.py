@@ -1,0 +1,95 @@
+"""What somebody must look at. An alarm is raised once and stays until what raised it says that it is over."""
+
+import msgspec
+
+from engine.ids import Instant
+from storage import outbox
+from storage.database import Connection, Database
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_rows
+
+
+class AlarmRow(msgspec.Struct, frozen=True):
+    """An alarm. `kind` names the runbook, `subject` what it is about; severity 1 wakes people up."""
+
+    id: int
+    kind: str
+    subject: str
+    severity: int
+    detail: str
+    raised_at_ms: Instant
+    cleared_at_ms: Instant | None
+
+
+async def raise_alarm(
+    connection: Connection, kind: str, subject: str, severity: int, detail: str, at_ms: Instant
+) -> bool:
+    """Raise an alarm in the caller's transaction; False when it is raised already."""
+    new = await connection.fetchval(
+        "INSERT INTO alarm (kind, subject, severity, detail, raised_at_ms) VALUES ($1, $2, $3, $4, $5) "
+        "ON CONFLICT (kind, subject) WHERE cleared_at_ms IS NULL DO NOTHING RETURNING id",
+        kind,
+        subject,
+        severity,
+        detail,
+        at_ms,
+    )
+    if new is not None:
+        facts = {"kind": kind, "subject": subject, "severity": severity, "detail": detail}
+        await outbox.write(connection, [outbox.NewEvent("alarm.raised", f"{kind}:{subject}", facts)])
+    return new is not None
+
+
+async def clear_alarm(connection: Connection, kind: str, subject: str, at_ms: Instant) -> bool:
+    """End an alarm in the caller's transaction; False when there is none."""
+    cleared = await connection.fetchval(
+        "UPDATE alarm SET cleared_at_ms = $3 WHERE kind = $1 AND subject = $2 AND cleared_at_ms IS NULL "
+        "RETURNING id",
+        kind,
+        subject,
+        at_ms,
+    )
+    if cleared is not None:
+        facts = {"kind": kind, "subject": subject}
+        await outbox.write(connection, [outbox.NewEvent("alarm.cleared", f"{kind}:{subject}", facts)])
+    return cleared is not None
+
+
+class Alarms:
+    """The list of alarms."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self) -> list[AlarmRow]:
+        """List what is not over, the gravest first."""
+        records = await self._database.rows(
+            f"SELECT {columns(AlarmRow)} FROM alarm WHERE cleared_at_ms IS NULL ORDER BY severity, raised_at_ms, id"
+        )
+        return to_rows(records, AlarmRow)
+
+    async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[AlarmRow]:
+        """List all alarms, newest first."""
+        limit = page_limit(limit)
+        before, _ = decode_cursor(cursor, int, int)
+        records = await self._database.rows(
+            f"SELECT {columns(AlarmRow)} FROM alarm WHERE ($1::bigint IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+            before,
+            limit + 1,
+        )
+        return page_of(records, AlarmRow, limit, ("id", "id"))
+
+    async def raise_alarm(self, kind: str, subject: str, severity: int, detail: str, at_ms: Instant) -> bool:
+        """Raise an alarm by itself; False when it is raised already."""
+
+        async def write(connection: Connection) -> bool:
+            return await raise_alarm(connection, kind, subject, severity, detail, at_ms)
+
+        return await self._database.repeat(write)
+
+    async def clear(self, kind: str, subject: str, at_ms: Instant) -> bool:
+        """End an alarm by itself; False when there is none."""
+
+        async def write(connection: Connection) -> bool:
+            return await clear_alarm(connection, kind, subject, at_ms)
+
+        return await self._database.repeat(write)

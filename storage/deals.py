@@ -1,0 +1,328 @@
+"""Deals as rows: accepted, called off, run out, and moved on by what arrives and what is paid.
+
+Accepting is one transaction in the ledger's turn: the deposit, what is open, what was promised lately and the
+pair's day are read, decided on and written with no other deal in between, so two acceptors never share one rest.
+Nothing here moves money.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.errors import Refusal
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, MemberId, TxId
+from engine.ledger import accounts
+from engine.money import Asset, AssetId, UsdMicros
+from engine.settlement import deals as rules
+from engine.settlement.companies import Company
+from engine.settlement.deals import (
+    EXPOSED,
+    INCOMING_WITHIN_MS,
+    AcceptFacts,
+    AcceptOffer,
+    Deal,
+    DealStatus,
+    Expected,
+    Mode,
+)
+from engine.settlement.limits import LimitFacts, Promise, collateral
+from engine.settlement.offers import Offer, OfferStatus
+from engine.settlement.tiers import TIERS, Tiers
+from storage import assets, audit, club_commands, companies, ledger, offers, outbox
+from storage.club_commands import Command
+from storage.database import Connection, Database
+from storage.rows import (
+    Page,
+    columns,
+    decode_cursor,
+    page_limit,
+    page_of,
+    to_money_row,
+    to_plain,
+)
+
+TOPIC = "deal"
+_COLUMNS = columns(Deal)
+
+
+# ---------------------------------------------------------------------- for those who match, pay and run the days
+
+
+async def expected(
+    connection: Connection, hot_wallets: Sequence[HotWalletId], since_ms: Instant
+) -> list[Expected]:
+    """Give the pass-through deals that wait for a transfer at these addresses, and those that no longer do.
+
+    The latter are the deals cancelled or expired since `since_ms`: what comes for them is late. All are locked
+    until the transaction ends, oldest first.
+    """
+    records = await connection.fetch(
+        """
+        SELECT deal.id, payer_company_id AS company, hot_wallet_id AS hot_wallet, deal.token AS asset,
+               amount_token, status, deadline_ms, payee_company_id AS payee, wallet_id,
+               wallet.address AS to_address, deal.created_at_ms
+        FROM deal JOIN wallet ON wallet.id = deal.wallet_id
+        WHERE hot_wallet_id = ANY ($1)
+          AND (status = $3 OR (status = ANY ($4) AND ended_at_ms >= $2))
+        ORDER BY deal.created_at_ms, deal.id FOR NO KEY UPDATE OF deal
+        """,
+        list(hot_wallets),
+        since_ms,
+        DealStatus.AWAITING_INCOMING,
+        [DealStatus.CANCELLED, DealStatus.EXPIRED],
+    )
+    return [msgspec.convert({**record, "units": int(record["amount_token"])}, Expected) for record in records]
+
+
+async def paying(connection: Connection, deals: Sequence[DealId], at_ms: Instant) -> None:
+    """Say that the money of these deals has come and is on its way out. Said twice is safe."""
+    for deal in await _held(connection, deals):
+        if deal.status is not DealStatus.PAYING:
+            await _move(connection, deal, DealStatus.PAYING, at_ms)
+
+
+async def awaiting_again(connection: Connection, deals: Sequence[DealId], at_ms: Instant) -> None:
+    """Say that the money of these deals has vanished from the chain and nothing was paid out for it."""
+    for deal in await _held(connection, deals):
+        if deal.status is not DealStatus.AWAITING_INCOMING:
+            await _move(connection, deal, DealStatus.AWAITING_INCOMING, at_ms)
+
+
+async def on_paid(connection: Connection, purpose: str, purpose_id: str, tx_id: TxId, at_ms: Instant) -> None:
+    """Take note that a payout is confirmed: what it was for is settled. Said twice is safe."""
+    if purpose == Mode.PASS_THROUGH:
+        for deal in await _held(connection, [DealId(purpose_id)]):
+            if deal.status is not DealStatus.SETTLED:
+                await _move(connection, deal, DealStatus.SETTLED, at_ms, tx_id)
+
+
+async def expire(connection: Connection, now: Instant) -> list[DealId]:
+    """End the deals whose payers have not paid in time.
+
+    A transfer counts by the time of its block, and blocks become final later: a deal ends when final blocks have
+    passed its deadline. Where no chain has been read yet, nothing can have come, and the caller's time decides.
+    """
+    records = await connection.fetch(
+        f"""
+        SELECT {columns(Deal)} FROM deal
+        WHERE status = $2 AND deadline_ms < least($1::bigint, coalesce(
+            (SELECT time_ms FROM chain_cursor WHERE chain_cursor.network = deal.network), $1::bigint))
+        ORDER BY created_at_ms, id FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        now,
+        DealStatus.AWAITING_INCOMING,
+    )
+    over = [to_money_row(record, Deal) for record in records]
+    for deal in over:
+        await _move(connection, deal, DealStatus.EXPIRED, now)
+    return [deal.id for deal in over]
+
+
+async def exposure(connection: Connection, company: CompanyId) -> UsdMicros:
+    """Sum up what a company owes: its open deals and its unpaid settlements."""
+    open_deals: int = await connection.fetchval(
+        "SELECT coalesce(sum(exposure_usd), 0)::bigint FROM deal "
+        "WHERE payer_company_id = $1 AND status = ANY ($2)",
+        company,
+        list(EXPOSED),
+    )
+    return UsdMicros(open_deals)
+
+
+class Deals:
+    """The table of deals, under the club's terms."""
+
+    def __init__(
+        self, database: Database, tiers: Tiers = TIERS, incoming_within_ms: int = INCOMING_WITHIN_MS
+    ) -> None:
+        self._database = database
+        self._tiers = tiers
+        self._incoming_within_ms = incoming_within_ms
+
+    async def accept(self, asked: AcceptOffer, command: Command) -> Deal | Refusal:
+        """Make a deal of an offer with its audit entry and event, or say why not.
+
+        Said twice is safe: the same command gives the deal as it stands now, or the same refusal. Raises KeyError
+        for an unknown offer or company.
+        """
+
+        async def work(connection: Connection) -> Deal | Refusal:
+            await ledger.take_turn(connection)
+
+            async def insert() -> Deal | Refusal:
+                return await self._accept(connection, asked, command)
+
+            async def again() -> Deal:
+                return (await _held(connection, [asked.deal_id]))[0]
+
+            target = f"offer:{asked.offer_id}"
+            return await club_commands.once(
+                connection, command, "deal.accept", target, to_plain(asked), insert, again
+            )
+
+        return await self._database.repeat(work)
+
+    async def cancel(self, deal: DealId, company: CompanyId, command: Command) -> Deal | Refusal:
+        """Call a deal off before its money has come. Said twice is safe; KeyError for an unknown one."""
+
+        async def work(connection: Connection) -> Deal | Refusal:
+            found = await _held(connection, [deal])
+            if not found:
+                raise KeyError(deal)
+            before = found[0]
+
+            async def call_off() -> Deal | Refusal:
+                is_trader = await companies.is_trader(connection, company, MemberId(command.actor))
+                after = rules.cancel(before, company, is_trader=is_trader, now=command.at_ms)
+                if isinstance(after, Refusal) or after == before:
+                    return after
+                await _move(connection, before, after.status, command.at_ms)
+                await _audit(connection, command, "deal.cancel", before, after)
+                return after
+
+            async def again() -> Deal:
+                return before
+
+            target, content = f"deal:{deal}", {"company": company}
+            return await club_commands.once(connection, command, "deal.cancel", target, content, call_off, again)
+
+        return await self._database.repeat(work)
+
+    async def get(self, deal: DealId) -> Deal | None:
+        """Find a deal."""
+        record = await self._database.row(f"SELECT {_COLUMNS} FROM deal WHERE id = $1", deal)
+        return None if record is None else to_money_row(record, Deal)
+
+    async def page(
+        self, *, company: CompanyId | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[Deal]:
+        """List deals, newest first, that a company has a part in, or all."""
+        limit = page_limit(limit)
+        created_at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"""
+            SELECT {_COLUMNS} FROM deal
+            WHERE ($1::text IS NULL OR payer_company_id = $1 OR payee_company_id = $1)
+              AND ($2::bigint IS NULL OR (created_at_ms, id) < ($2, $3::text))
+            ORDER BY created_at_ms DESC, id DESC LIMIT $4
+            """,
+            company,
+            created_at_ms,
+            last_id,
+            limit + 1,
+        )
+        return page_of(records, Deal, limit, ("created_at_ms", "id"), to_money_row)
+
+    async def _accept(self, connection: Connection, asked: AcceptOffer, command: Command) -> Deal | Refusal:
+        offer = await offers.held(connection, asked.offer_id)
+        facts = await self._facts(connection, asked, offer, command.at_ms)
+        made = rules.accept(asked, facts, self._tiers, command.at_ms, self._incoming_within_ms)
+        if isinstance(made, Refusal):
+            return made
+        await offers.move(connection, offer, OfferStatus.ACCEPTED)
+        values = ", ".join(f"${n + 1}" for n in range(len(Deal.__struct_fields__)))
+        await connection.execute(
+            f"INSERT INTO deal ({_COLUMNS}) VALUES ({values})", *msgspec.structs.astuple(made)
+        )
+        await _tell(connection, made)
+        await _audit(connection, command, "deal.accept", None, made)
+        return made
+
+    async def _facts(self, connection: Connection, asked: AcceptOffer, offer: Offer, now: Instant) -> AcceptFacts:
+        maker = await companies.held(connection, offer.company_id)
+        taker = await companies.held(connection, asked.company_id)
+        payer, payee = (maker, taker) if rules.payer_of(offer, taker.id) == maker.id else (taker, maker)
+        listed = await assets.listed(connection)
+        pays_in_at = await companies.hot_wallet(connection, payer.id, offer.network)
+        return AcceptFacts(
+            offer=offer,
+            asset=listed[offer.token],
+            maker=maker,
+            taker=taker,
+            is_trader=await companies.is_trader(connection, taker.id, asked.member_id),
+            wallet=await _refuse_wallet(connection, asked, offer, payee, now),
+            hot_wallet=None if pays_in_at is None else pays_in_at.id,
+            pair=None,
+            limits=await self._limit_facts(connection, payer, listed, now),
+        )
+
+    async def _limit_facts(
+        self, connection: Connection, payer: Company, listed: dict[AssetId, Asset], now: Instant
+    ) -> LimitFacts:
+        longest_ms = max((window.length_ms for window in self._tiers[payer.tier].velocity), default=0)
+        return LimitFacts(
+            tier=payer.tier,
+            deposit_available=await deposit_available(connection, payer.id, listed),
+            open_exposure=await exposure(connection, payer.id),
+            promises=await _promises(connection, payer.id, Instant(now - longest_ms)),
+        )
+
+
+async def deposit_available(connection: Connection, company: CompanyId, listed: dict[AssetId, Asset]) -> UsdMicros:
+    """Count a company's deposit in dollars: every stablecoin, without what is held or reserved."""
+    by_code = {accounts.deposit(company, asset.id): asset for asset in listed.values() if asset.is_dollar}
+    balances = await ledger.balances(connection, list(by_code))
+    return UsdMicros(
+        sum(
+            collateral(asset, balances[account.code].available)
+            for account, asset in by_code.items()
+            if account.code in balances
+        )
+    )
+
+
+async def _promises(connection: Connection, company: CompanyId, since: Instant) -> list[Promise]:
+    records = await connection.fetch(
+        "SELECT created_at_ms, exposure_usd FROM deal WHERE payer_company_id = $1 AND created_at_ms > $2 "
+        "AND status <> ALL ($3) ORDER BY created_at_ms",
+        company,
+        since,
+        [DealStatus.CANCELLED, DealStatus.EXPIRED],
+    )
+    return [Promise(record["created_at_ms"], UsdMicros(record["exposure_usd"])) for record in records]
+
+
+async def _refuse_wallet(
+    connection: Connection, asked: AcceptOffer, offer: Offer, payee: Company, now: Instant
+) -> Refusal | None:
+    wallet = rules.wallet_of(offer, asked)
+    active = wallet is not None and await connection.fetchval(
+        "SELECT revoked_at_ms IS NULL AND active_from_ms <= $5 FROM wallet "
+        "WHERE id = $1 AND company_id = $2 AND network = $3 AND token = $4",
+        wallet,
+        payee.id,
+        offer.network,
+        offer.token,
+        now,
+    )
+    if active:
+        return None
+    return Refusal("wallet_not_allowed", "wallet_id", f"the wallet is not an active address of {payee.name}")
+
+
+async def _held(connection: Connection, deals: Sequence[DealId]) -> list[Deal]:
+    records = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM deal WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", list(deals)
+    )
+    return [to_money_row(record, Deal) for record in records]
+
+
+async def _move(
+    connection: Connection, deal: Deal, status: DealStatus, now: Instant, tx_id: TxId | None = None
+) -> Deal:
+    moved = rules.to(deal, status, now)
+    await connection.execute(
+        "UPDATE deal SET status = $2, ended_at_ms = $3 WHERE id = $1", deal.id, moved.status, moved.ended_at_ms
+    )
+    await _tell(connection, moved, tx_id)
+    return moved
+
+
+async def _tell(connection: Connection, deal: Deal, tx_id: TxId | None = None) -> None:
+    payload = to_plain(deal) | ({} if tx_id is None else {"tx_id": tx_id})
+    await outbox.write(connection, [outbox.NewEvent(TOPIC, deal.id, payload)])
+
+
+async def _audit(connection: Connection, command: Command, name: str, before: Deal | None, after: Deal) -> None:
+    facts = (None if before is None else to_plain(before), to_plain(after))
+    await audit.append(connection, [audit.NewEntry(command.actor, name, f"deal:{after.id}", *facts)])

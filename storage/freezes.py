@@ -1,0 +1,175 @@
+"""Freezes as rows: entered by one, in force for every signer at its next look, lifted only by several."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.errors import Refusal
+from engine.ids import Instant
+from engine.payments.freeze import Freeze, Scope, may_leave
+from storage import audit, commands, outbox
+from storage.database import Connection, Database
+from storage.events import wake_signers
+from storage.rows import columns, to_rows
+
+MACHINE = "engine"
+
+
+class FreezeRow(msgspec.Struct, frozen=True):
+    """A freeze, in force or over."""
+
+    id: str
+    scope: Scope
+    subject: str
+    is_safe_mode: bool
+    reason: str
+    entered_by: str
+    entered_at_ms: Instant
+    lifted_at_ms: Instant | None
+    lifters: list[str]
+    """Who wants it lifted."""
+
+
+async def in_force(connection: Connection) -> list[Freeze]:
+    """Give the freezes of this moment."""
+    records = await connection.fetch(
+        f"SELECT {columns(Freeze)} FROM payout_freeze WHERE lifted_at_ms IS NULL ORDER BY id"
+    )
+    return to_rows(records, Freeze)
+
+
+async def enter(
+    connection: Connection,
+    scope: Scope,
+    subject: str,
+    reason: str,
+    actor: str,
+    at_ms: Instant,
+    *,
+    is_safe_mode: bool = False,
+) -> str:
+    """Freeze in the caller's transaction and give the freeze's id; the one that is in force, if there is one."""
+    word = "safe" if is_safe_mode else "frozen"
+    inserted = await connection.fetchval(
+        """
+        INSERT INTO payout_freeze (id, scope, subject, is_safe_mode, reason, entered_by, entered_at_ms)
+        SELECT concat_ws(':', $1::text, $2::text, $3::text, count(*) + 1), $2, $3, $4, $5, $6, $7
+        FROM payout_freeze WHERE scope = $2 AND subject = $3 AND is_safe_mode = $4
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        word,
+        scope,
+        subject,
+        is_safe_mode,
+        reason,
+        actor,
+        at_ms,
+    )
+    if inserted is None:
+        current: str = await connection.fetchval(
+            "SELECT id FROM payout_freeze WHERE scope = $1 AND subject = $2 AND is_safe_mode = $3 "
+            "AND lifted_at_ms IS NULL",
+            scope,
+            subject,
+            is_safe_mode,
+        )
+        return current
+    facts = {"scope": scope, "subject": subject, "is_safe_mode": is_safe_mode, "reason": reason}
+    await outbox.write(connection, [outbox.NewEvent("freeze.entered", inserted, facts)])
+    await wake_signers(connection)
+    await audit.append(connection, [audit.NewEntry(actor, "freeze.enter", f"freeze:{inserted}", None, facts)])
+    return str(inserted)
+
+
+class Freezes:
+    """What people do about freezes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self) -> list[FreezeRow]:
+        """List what is frozen now."""
+        return await self._list("freeze.lifted_at_ms IS NULL")
+
+    async def history(self) -> list[FreezeRow]:
+        """List every freeze, newest first."""
+        return await self._list("true")
+
+    async def enter(
+        self, command_id: str, scope: Scope, subject: str, reason: str, actor: str, at_ms: Instant
+    ) -> str:
+        """Freeze and give the freeze's id. When this returns, no signer writes a signature that it stops."""
+
+        async def write(connection: Connection) -> str:
+            command = f"freeze.enter {scope} {subject}"
+            if not await commands.is_new(connection, f"freeze:{scope}:{subject}", actor, command_id, command, at_ms):
+                known: str = await connection.fetchval(
+                    "SELECT id FROM payout_freeze WHERE scope = $1 AND subject = $2 AND NOT is_safe_mode "
+                    "ORDER BY entered_at_ms DESC LIMIT 1",
+                    scope,
+                    subject,
+                )
+                return known
+            return await enter(connection, scope, subject, reason, actor, at_ms)
+
+        return await self._database.repeat(write)
+
+    async def lift(self, command_id: str, freeze_id: str, actor: str, at_ms: Instant) -> Refusal | bool:
+        """Want a freeze lifted; True when enough people do and it is. Refused while the database is being repaired."""
+
+        async def write(connection: Connection) -> Refusal | bool:
+            row = await connection.fetchrow("SELECT * FROM payout_freeze WHERE id = $1 FOR UPDATE", freeze_id)
+            if row is None:
+                return Refusal("unknown_freeze", "freeze", f"there is no freeze {freeze_id}")
+            if row["lifted_at_ms"] is not None:
+                return True
+            if row["is_safe_mode"] and (open_lines := await _forgotten(connection)):
+                return Refusal(
+                    "forgotten_attempts",
+                    "freeze",
+                    f"{len(open_lines)} signed transfers of the journal have no task yet, as {open_lines[0]}",
+                )
+            await commands.is_new(connection, f"freeze:{freeze_id}", actor, command_id, "freeze.lift", at_ms)
+            return await _lift(connection, freeze_id, actor, at_ms)
+
+        return await self._database.repeat(write)
+
+    async def _list(self, condition: str) -> list[FreezeRow]:
+        records = await self._database.rows(
+            f"""
+            SELECT freeze.id, scope, subject, is_safe_mode, reason, entered_by, entered_at_ms, lifted_at_ms,
+                   array_remove(array_agg(lift.actor ORDER BY lift.at_ms), NULL) AS lifters
+            FROM payout_freeze AS freeze LEFT JOIN payout_freeze_lift AS lift ON lift.freeze_id = freeze.id
+            WHERE {condition} GROUP BY freeze.id ORDER BY entered_at_ms DESC, freeze.id
+            """
+        )
+        return to_rows(records, FreezeRow)
+
+
+async def _lift(connection: Connection, freeze_id: str, actor: str, at_ms: Instant) -> bool:
+    await connection.execute(
+        "INSERT INTO payout_freeze_lift (freeze_id, actor, at_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        freeze_id,
+        actor,
+        at_ms,
+    )
+    records = await connection.fetch("SELECT actor FROM payout_freeze_lift WHERE freeze_id = $1", freeze_id)
+    actors = {record["actor"] for record in records}
+    leaves = may_leave(actors)
+    if leaves:
+        await connection.execute("UPDATE payout_freeze SET lifted_at_ms = $2 WHERE id = $1", freeze_id, at_ms)
+        await connection.execute(
+            "UPDATE payout_task SET due_at_ms = $1 WHERE waits_for = 'frozen' AND due_at_ms > $1", at_ms
+        )
+        await outbox.write(connection, [outbox.NewEvent("freeze.lifted", freeze_id, {"actors": sorted(actors)})])
+        await wake_signers(connection)
+    entry = audit.NewEntry(actor, "freeze.lift", f"freeze:{freeze_id}", None, {"lifted": leaves})
+    await audit.append(connection, [entry])
+    return leaves
+
+
+async def _forgotten(connection: Connection) -> Sequence[str]:
+    records = await connection.fetch(
+        "SELECT tx_id FROM payout_forgotten WHERE bound_at_ms IS NULL ORDER BY tx_id LIMIT 1000"
+    )
+    return [record["tx_id"] for record in records]
