@@ -140,3 +140,5 @@ class Preflight(msgspec.Struct, frozen=True):
     energy_left: int
     energy_needed: int
     shortage: Shortage | None = None
+    worst_fee_units: int = 0
+    """What this transfer alone may take of `coin_units`."""

@@ -4,7 +4,7 @@ Errors: a call raises only `Retryable`, `Rejected` or `OutcomeUnknown` (`engine.
 nodes is `Retryable`: nothing is decided until they agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from engine.payments.chain import (
@@ -25,8 +25,13 @@ class ChainReader(Protocol):
         """Give the newest final block on which enough nodes agree."""
         ...
 
-    async def block(self, number: int) -> Block:
-        """Give a final block with its transfers and receipts; `Retryable` while no node surely has all of it."""
+    async def block(self, number: int, touching: Collection[str] | None = None) -> Block:
+        """Give a final block with what it moved; `Retryable` while too few nodes surely have all of it.
+
+        With `touching`, only transfers of any token from or to these addresses, and receipts that they paid for:
+        a block of thousands then costs little more than reading it. Whether its parent is the caller's last block
+        is the caller's to check.
+        """
         ...
 
     async def header(self, number: int) -> BlockRef:

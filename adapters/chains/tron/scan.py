@@ -1,0 +1,175 @@
+"""What each node's final chain says of payouts that are under way, and when that is proof.
+
+A block includes a transaction only while its parent's time is before the expiration (java-tron,
+`Manager.validateCommon`). So a payout is dead when some final block's parent is past the expiration and none of
+the blocks from the reference on, to that one, holds it. One node is believed of its own chain only if that chain is
+unbroken: every block read, the first the child of the reference, each the parent of the next. Nothing is concluded
+from a node that does not find a transaction, that lags, or that leaves a block out.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import msgspec
+
+from adapters.chains.rpc import NodePool
+from adapters.chains.tron import wire
+from adapters.chains.tron.node import TronNodes
+from adapters.chains.tron.reader import TronReader
+from engine.errors import VenueError
+from engine.ids import TxId
+from engine.payments.chain import Absent, Block, BlockRef, Included, Outcome, PayoutIntent, Pending
+
+_REMEMBERED_BLOCKS = 600
+"""Half an hour of each node's chain: some 25 MB at mainnet's 300 transactions a block."""
+_AT_ONCE = 8
+"""Blocks asked of one node at the same time while catching up."""
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """A payout whose bytes may be about."""
+
+    tx_id: TxId
+    intent: PayoutIntent
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """One node's chain has passed the payout's last chance, the block `up_to`, without it."""
+
+    up_to: BlockRef
+
+
+View = Included | Dead | None
+"""What one node's chain says of one payout; None: nothing certain yet."""
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    ref: BlockRef
+    tx_ids: frozenset[TxId]
+
+
+class NodeScan:
+    """One node's final blocks, each read once for all payouts."""
+
+    def __init__(self, name: str, pool: NodePool, nodes: TronNodes, reader: TronReader) -> None:
+        self._name, self._pool, self._nodes, self._reader = name, pool, nodes, reader
+        self._blocks: OrderedDict[int, _Seen] = OrderedDict()
+
+    async def views(self, watched: Sequence[Watched]) -> dict[TxId, View]:
+        """Say what the node's chain tells of each; raise `VenueError` when the chain cannot be read unbroken."""
+        head = (await self._nodes.final_head(self._name)).number
+        views: dict[TxId, View] = {}
+        for reference, group in _by_reference(watched):
+            run = await self._run(reference, head, max(it.intent.expires_at_ms for it in group))
+            views |= await self._judge(reference, run, group)
+        return views
+
+    async def _run(self, reference: BlockRef, head: int, expires_at_ms: int) -> list[_Seen]:
+        """Give the chain after `reference`: to the head, or to the first block that can include nothing which
+        expires at `expires_at_ms`."""
+        run: list[_Seen] = []
+        parent = reference
+        for number in range(reference.number + 1, head + 1):
+            if number not in self._blocks:
+                await self._fetch(range(number, min(number + _AT_ONCE, head + 1)))
+            seen = self._blocks[number]
+            if seen.ref.parent_id != parent.id:
+                self._blocks.clear()
+                raise self._pool.disagree(f"on {self._name}, block {number} is no child of {parent.id}")
+            run.append(seen)
+            if parent.time_ms >= expires_at_ms:
+                break
+            parent = seen.ref
+        return run
+
+    async def _fetch(self, numbers: Sequence[int]) -> None:
+        missing = [number for number in numbers if number not in self._blocks]
+        for block in await asyncio.gather(*(self._nodes.block(self._name, number) for number in missing)):
+            self._blocks[block.ref.number] = _Seen(block.ref, wire.tx_ids(block))
+        while len(self._blocks) > _REMEMBERED_BLOCKS + len(numbers):
+            self._blocks.popitem(last=False)
+
+    async def _judge(
+        self, reference: BlockRef, run: Sequence[_Seen], group: Sequence[Watched]
+    ) -> dict[TxId, View]:
+        holder = {tx_id: seen.ref for seen in run for tx_id in seen.tx_ids}
+        contents: dict[int, Block] = {}
+        views: dict[TxId, View] = {}
+        for it in group:
+            where = holder.get(it.tx_id)
+            if where is None:
+                views[it.tx_id] = _dead(reference, run, it.intent.expires_at_ms)
+                continue
+            if where.number not in contents:
+                senders = {it.intent.sender for it in group}
+                contents[where.number] = await self._reader.block_of(self._name, where.number, senders)
+            views[it.tx_id] = self._included(it, where, contents[where.number])
+        return views
+
+    def _included(self, it: Watched, where: BlockRef, block: Block) -> Included:
+        receipt = next((receipt for receipt in block.receipts if receipt.tx_id == it.tx_id), None)
+        if block.ref != where or receipt is None:
+            raise self._pool.spoilt(self._name, f"block {where.number} was another a moment ago")
+        intent = it.intent
+        moved = sum(
+            transfer.units
+            for transfer in block.transfers
+            if transfer.tx_id == it.tx_id
+            and (transfer.contract, transfer.sender, transfer.recipient)
+            == (intent.contract, intent.sender, intent.recipient)
+        )
+        return Included(block=where, receipt=receipt, moved_units=moved)
+
+
+def outcome(views: Mapping[str, View], quorum: int) -> Outcome | str:
+    """Conclude from what the nodes say of one payout; a text says how they contradict each other.
+
+    One chain that holds the payout is enough to make every proof of its death worthless.
+    """
+    included = {name: view for name, view in views.items() if isinstance(view, Included)}
+    dead = {name: view for name, view in views.items() if isinstance(view, Dead)}
+    if included and dead:
+        return f"included on {' and '.join(included)}, dead on {' and '.join(dead)}"
+    said: list[Included | Dead] = [*included.values(), *dead.values()]
+    if any(view != said[0] for view in said):
+        return f"told otherwise on each of {' and '.join([*included, *dead])}"
+    if len(said) < quorum:
+        return Pending()
+    one = said[0]
+    return one if isinstance(one, Included) else Absent(up_to=one.up_to, witnesses=tuple(dead))
+
+
+async def outcomes(pool: NodePool, scans: Mapping[str, NodeScan], watched: Sequence[Watched]) -> list[Outcome]:
+    """Ask every node's chain, and say of each payout what enough of them prove. Never raises for a node."""
+    if not watched:
+        return []
+    answers = await pool.each(lambda name: scans[name].views(watched))
+    told = {name: views for name, views in answers.items() if not isinstance(views, VenueError)}
+    found: list[Outcome] = []
+    for it in watched:
+        one = outcome({name: views[it.tx_id] for name, views in told.items()}, pool.quorum)
+        if isinstance(one, str):
+            pool.disagree(f"{it.tx_id} is {one}")
+            one = Pending()
+        found.append(one)
+    return found
+
+
+def _dead(reference: BlockRef, run: Sequence[_Seen], expires_at_ms: int) -> Dead | None:
+    parent = reference
+    for seen in run:
+        if parent.time_ms >= expires_at_ms:
+            return Dead(seen.ref)
+        parent = seen.ref
+    return None
+
+
+def _by_reference(watched: Sequence[Watched]) -> Iterator[tuple[BlockRef, list[Watched]]]:
+    def reference(it: Watched) -> tuple[int, str]:
+        return it.intent.reference.number, it.intent.reference.id
+
+    for _, group in groupby(sorted(watched, key=reference), reference):
+        members = list(group)
+        yield members[0].intent.reference, members
