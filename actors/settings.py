@@ -69,6 +69,16 @@ class Placement(msgspec.Struct, frozen=True):
         return "dedicated" if self.bots_per_host == 1 else f"pooled({self.bots_per_host})"
 
 
+class Club(StrEnum):
+    """Whether companies settle here."""
+
+    OFF = "off"
+    DEMO = "demo"
+    """On a TRON of our own with money of no value, with four companies to try it with."""
+    ON = "on"
+    """On the TRON that `TRELLIS_TRON_NODES` speak for."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything that an operator decides. Made by `load`, valid as a whole."""
 
@@ -101,6 +111,10 @@ class Settings(msgspec.Struct, frozen=True):
     sealing_keys: Path | None
     """What seals the keys in the database; None: a file in the home folder, drawn at the first start."""
     environment_keys: dict[AccountId, ApiKey]
+    club: Club
+    tron_nodes: tuple[str, ...]
+    """The main node first, then those that stand in for it and are asked whether they agree."""
+    tron_api_key: Secret | None
 
 
 class SettingProblem(msgspec.Struct, frozen=True):
@@ -210,6 +224,22 @@ def _contradictions(values: Mapping[str, Any], remote_allowed: bool) -> list[Set
                 "TRELLIS_KEY_MAIN with TRELLIS_KEY_MAIN_SECRET, or TRELLIS_SEALED_KEYS; or paper",
             )
         )
+    if values["club"] is Club.ON and not values["tron_nodes"]:
+        problems.append(
+            SettingProblem(
+                "TRELLIS_CLUB",
+                "'on' needs nodes of a TRON network",
+                "TRELLIS_TRON_NODES with two independent nodes or more; or demo",
+            )
+        )
+    if values["club"] is Club.DEMO and values["tron_nodes"]:
+        problems.append(
+            SettingProblem(
+                "TRELLIS_CLUB",
+                "'demo' brings a TRON of its own and asks no other",
+                "on, or no TRELLIS_TRON_NODES",
+            )
+        )
     return problems
 
 
@@ -307,6 +337,19 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _node_urls(text: str) -> tuple[str, ...]:
+    urls = tuple(word.strip().rstrip("/") for word in text.split(",") if word.strip())
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise ValueError("has a word that is not the address of a node")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError("has a node without TLS on another machine, whose answers anybody could write")
+    if len(set(urls)) != len(urls):
+        raise ValueError("names a node twice: one node cannot agree with itself")
+    return urls
+
+
 def _smtp_url(text: str) -> Secret:
     smtp.read_address(text)
     return Secret(text)
@@ -389,4 +432,7 @@ _VARIABLES = (
     _Variable(
         "sealing_keys", "TRELLIS_SEALING_KEYS", _file, "", "a file of mode 600 made by an earlier start of Trellis"
     ),
+    _Variable("club", "TRELLIS_CLUB", _one_of(Club, *Club), "off", "off, demo or on"),
+    _Variable("tron_nodes", "TRELLIS_TRON_NODES", _node_urls, ",", "https://node,https://other-node"),
+    _Variable("tron_api_key", "TRELLIS_TRON_API_KEY", Secret, "", "the nodes' API key", True),
 )

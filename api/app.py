@@ -14,6 +14,7 @@ from actors.venues import UnknownAccount
 from actors.views import UnknownBot
 from api import problems
 from api.guard import RATE_HEADERS, Guard
+from api.guides import Guides
 from api.openapi import document
 from api.pages import Pages
 from api.problems import ApiProblem, FieldProblem, Kind
@@ -78,6 +79,7 @@ def make_app(services: Services) -> web.Application:
     services.openapi = document(routes, services.programme.version)
     for route in routes:
         app.router.add_route(route.method, route.path, _guarded(route, guard, to_aiohttp(route, services)))
+    Guides().add_to(app)
     Pages().add_to(app)
     return app
 

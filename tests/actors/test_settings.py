@@ -7,7 +7,7 @@ import pytest
 from actors import settings
 from actors.dotenv import DotenvError, merged_environment, read_dotenv
 from actors.home import AlreadyRunning, Home, UnusableHome
-from actors.settings import FeedChoice, FeedKind, Placement, SettingsError, load
+from actors.settings import Club, FeedChoice, FeedKind, Placement, SettingsError, load
 from adapters.secrets import sealed
 from adapters.secrets.keys import ApiKey
 from engine.ids import AccountId
@@ -218,3 +218,31 @@ def test_one_program_runs_on_a_home_and_the_console_finds_it(tmp_path: Path) -> 
     assert second.running() is None
     second.claim()
     second.release()
+
+
+NODES = "https://tron.example.org, https://tron.example.net/"
+
+
+def test_the_club_needs_nodes_of_its_network_and_the_demo_brings_its_own() -> None:
+    assert load({}).club is Club.OFF
+    assert load({"TRELLIS_CLUB": "demo"}).tron_nodes == ()
+    on = load({"TRELLIS_CLUB": "on", "TRELLIS_TRON_NODES": NODES})
+    assert on.tron_nodes == ("https://tron.example.org", "https://tron.example.net")
+    for environ in ({"TRELLIS_CLUB": "on"}, {"TRELLIS_CLUB": "demo", "TRELLIS_TRON_NODES": NODES}):
+        with pytest.raises(SettingsError, match="TRELLIS_CLUB"):
+            load(environ)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "http://tron.example.org",
+        "https://a.example, https://a.example/",
+        "https://user:word@a.example",
+        "tron.example.org",
+        "ftp://a.example",
+    ],
+)
+def test_a_node_that_anybody_could_speak_for_is_refused(nodes: str) -> None:
+    with pytest.raises(SettingsError, match="TRELLIS_TRON_NODES"):
+        load({"TRELLIS_CLUB": "on", "TRELLIS_TRON_NODES": nodes})

@@ -1,0 +1,43 @@
+"""What somebody must look at, by name. Each kind has its runbook: `api/docs/runbooks/<kind>.md`."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class AlarmKind(StrEnum):
+    """What is wrong."""
+
+    RPC_DOWN = "rpc_down"
+    RPC_LAG = "rpc_lag"
+    RPC_DISAGREEMENT = "rpc_disagreement"
+    REORG_AFTER_CREDIT = "reorg_after_credit"
+    TRX_FLOOR = "trx_floor"
+    INSUFFICIENT_ENERGY = "insufficient_energy"
+    STUCK_PAYOUT = "stuck_payout"
+    PAYOUT_FAILED = "payout_failed"
+    RESTORED_DATABASE = "restored_database"
+    INVARIANT_BROKEN = "invariant_broken"
+    RECONCILIATION_BREAK = "reconciliation_break"
+    LEASE_LOST = "lease_lost"
+    BYTES_DIFFER = "bytes_differ"
+
+
+class Severity(StrEnum):
+    """How fast somebody must come."""
+
+    SEV1 = "SEV1"
+    """Money may be in danger: now, at night too."""
+    SEV2 = "SEV2"
+    """Money waits: within the hour."""
+    SEV3 = "SEV3"
+    """Look when you come to work."""
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """One thing that is wrong with one subject: a network, a wallet, a payout. Raised once until it is cleared."""
+
+    kind: AlarmKind
+    subject: str
+    severity: Severity
+    detail: str
