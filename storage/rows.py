@@ -50,7 +50,7 @@ def to_money_row(record: asyncpg.Record, kind: type[Row]) -> Row:
 
 
 def to_plain(row: msgspec.Struct) -> dict[str, Any]:
-    """Write a row of the club as plain data for JSON, its amounts as decimal strings: many a reader's end at 53 bits."""
+    """Write a row of the club as data for JSON, its amounts as strings: many a reader's numbers end at 53 bits."""
     return {
         name: str(value) if name.endswith("_token") and value is not None else msgspec.to_builtins(value)
         for name, value in msgspec.structs.asdict(row).items()

@@ -101,11 +101,25 @@ CREATE TABLE trust_pair (
     reserve_pct     integer NOT NULL CHECK (reserve_pct BETWEEN 0 AND 100),
     enabled         boolean NOT NULL DEFAULT false,
     automatic_eod   boolean NOT NULL DEFAULT true,
+    reserve_round   integer NOT NULL DEFAULT 0,                    -- how often a reserve was set aside
     created_at_ms   bigint NOT NULL,
     CHECK (a_company_id < b_company_id),
     UNIQUE (a_company_id, b_company_id)
 );
 CREATE INDEX trust_pair_b ON trust_pair (b_company_id);
+
+-- What a company has set aside for a pair, in the ledger's account `reserve:<company>:<asset>`.
+CREATE TABLE trust_reserve (
+    pair_id        text NOT NULL REFERENCES trust_pair,
+    round          integer NOT NULL,
+    company_id     text NOT NULL REFERENCES company,
+    token          text NOT NULL REFERENCES assets,
+    amount_token   numeric(78, 0) NOT NULL CHECK (amount_token > 0),
+    reserved_at_ms bigint NOT NULL,
+    released_at_ms bigint,
+    PRIMARY KEY (pair_id, round, company_id, token)
+);
+CREATE INDEX trust_reserve_held ON trust_reserve (company_id, token) WHERE released_at_ms IS NULL;
 
 CREATE TABLE trust_session (
     id            text PRIMARY KEY,
@@ -162,7 +176,8 @@ CREATE INDEX deal_payee ON deal (payee_company_id);
 CREATE INDEX deal_session ON deal (session_id);
 CREATE INDEX deal_created ON deal (created_at_ms);
 
--- What one side of a pair owes after a close, per asset. `carried_from` is yesterday's rest.
+-- What one side of a pair owes the other after a close, per asset; 0 when they are quits. The rest that is carried
+-- is netted again with the next session, whose row names this one in `carried_from`.
 CREATE TABLE eod_settlement (
     id               text PRIMARY KEY,
     session_id       text NOT NULL REFERENCES trust_session,
@@ -170,19 +185,68 @@ CREATE TABLE eod_settlement (
     payee_company_id text NOT NULL REFERENCES company,
     network          text NOT NULL,
     token            text NOT NULL REFERENCES assets,
-    net_token        numeric(78, 0) NOT NULL CHECK (net_token > 0),        -- this session's deals alone, with the rest of yesterday
+    net_token        numeric(78, 0) NOT NULL CHECK (net_token >= 0),       -- this session's deals and the rest before it
     amount_token     numeric(78, 0) NOT NULL CHECK (amount_token >= 0),    -- what is paid of it
     carried_token    numeric(78, 0) NOT NULL CHECK (carried_token >= 0),   -- what goes to the next session
+    carried_in_token numeric(78, 0) NOT NULL,                              -- the rest within net; < 0: the payee owed it
+    carried_from     text UNIQUE REFERENCES eod_settlement,
+    carried_because  text NOT NULL,
+    since_ms         bigint NOT NULL,                                      -- the cut-off at which the debt began
     payout_id        text,
     wallet_id        text REFERENCES wallet,
-    status           text NOT NULL CHECK (status IN ('carried', 'queued', 'paying', 'settled', 'failed')),
+    status           text NOT NULL CHECK (status IN ('carried', 'queued', 'settled')),
     tx_hash          text,
     created_at_ms    bigint NOT NULL,
+    settled_at_ms    bigint,
     UNIQUE (session_id, token),
-    CHECK (net_token = amount_token + carried_token)
+    CHECK (payer_company_id <> payee_company_id),
+    CHECK (net_token = amount_token + carried_token),
+    CHECK ((amount_token > 0) = (payout_id IS NOT NULL)),
+    CHECK ((amount_token > 0) = (wallet_id IS NOT NULL)),
+    CHECK ((carried_token > 0) = (carried_because <> '')),
+    CHECK ((status = 'carried') = (amount_token = 0 AND carried_token > 0)),
+    CHECK ((status = 'settled') = (settled_at_ms IS NOT NULL))
 );
 CREATE INDEX eod_settlement_status ON eod_settlement (status);
 CREATE INDEX eod_settlement_payer ON eod_settlement (payer_company_id);
+
+-- What was agreed and what was closed stays as it is, whatever a program does.
+CREATE FUNCTION deal_keeps_its_terms() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF EXISTS (SELECT FROM trust_session WHERE id = NEW.session_id AND status = 'closed') THEN
+            RAISE EXCEPTION 'session % is closed', NEW.session_id USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    ELSIF to_jsonb(NEW) - '{status,ended_at_ms}'::text[] <> to_jsonb(OLD) - '{status,ended_at_ms}'::text[] THEN
+        RAISE EXCEPTION 'the terms of deal % are agreed', OLD.id USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER deal_keeps_its_terms BEFORE INSERT OR UPDATE ON deal
+    FOR EACH ROW EXECUTE FUNCTION deal_keeps_its_terms();
+CREATE TRIGGER deal_stays BEFORE DELETE OR TRUNCATE ON deal
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION settlement_keeps_its_amounts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    moves text[] := '{status,tx_hash,settled_at_ms}';
+BEGIN
+    IF to_jsonb(NEW) - moves <> to_jsonb(OLD) - moves THEN
+        RAISE EXCEPTION 'settlement % is closed', OLD.id USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER settlement_keeps_its_amounts BEFORE UPDATE ON eod_settlement
+    FOR EACH ROW EXECUTE FUNCTION settlement_keeps_its_amounts();
+CREATE TRIGGER settlement_stays BEFORE DELETE OR TRUNCATE ON eod_settlement
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER closed_session_stays BEFORE UPDATE ON trust_session
+    FOR EACH ROW WHEN (OLD.status = 'closed') EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER session_stays BEFORE DELETE OR TRUNCATE ON trust_session
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- What people asked for, under an id of their own, with the "no" if it was one: asked again, the answer is the same.
 CREATE TABLE club_command (

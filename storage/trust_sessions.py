@@ -1,0 +1,155 @@
+"""Sessions as rows: one day of a pair, opened by its first deal or by its actor, closed in `storage.settlements`."""
+
+
+from engine.ids import CompanyId, Instant, PairId, TrustSessionId
+from engine.money import UsdMicros
+from engine.settlement import calendar
+from engine.settlement import trust_pairs as rules
+from engine.settlement.deals import Deal
+from engine.settlement.trust_pairs import Session, SessionStatus, TrustPair
+from storage import trust_pairs
+from storage.database import Connection, Database
+from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_money_row, to_row
+
+COLUMNS = (
+    "id, pair_id, session_date::text AS session_date, opens_at_ms, cutoff_at_ms, status, closed_at_ms, "
+    "closed_by, created_at_ms"
+)
+
+
+async def current(connection: Connection, pair: TrustPair, now: Instant) -> Session:
+    """Give the session that a deal made now joins, as a row that may not exist yet.
+
+    That is the one whose hours it is; when that one is closed already, by hand before its cut-off, the next.
+    """
+    times = calendar.session_at(pair.tz, pair.cutoff_local, now)
+    while await _is_closed(connection, rules.session_id(pair.id, times.date)):
+        times = calendar.session_after(pair.tz, pair.cutoff_local, times)
+    return Session(
+        id=rules.session_id(pair.id, times.date),
+        pair_id=pair.id,
+        session_date=times.date,
+        opens_at_ms=times.opens_at_ms,
+        cutoff_at_ms=times.cutoff_at_ms,
+        status=SessionStatus.OPEN,
+        closed_at_ms=None,
+        closed_by=None,
+        created_at_ms=now,
+    )
+
+
+async def open_if_new(connection: Connection, session: Session) -> Session:
+    """Write a session unless it is there; give the one that is. Said twice is safe."""
+    await connection.execute(
+        "INSERT INTO trust_session (id, pair_id, session_date, opens_at_ms, cutoff_at_ms, status, created_at_ms) "
+        "VALUES ($1, $2, $3::text::date, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
+        session.id,
+        session.pair_id,
+        session.session_date,
+        session.opens_at_ms,
+        session.cutoff_at_ms,
+        session.status,
+        session.created_at_ms,
+    )
+    return (await held(connection, [session.id]))[0]
+
+
+async def held(connection: Connection, sessions: list[TrustSessionId]) -> list[Session]:
+    """Give sessions, by id, and keep others from closing them until the transaction ends."""
+    records = await connection.fetch(
+        f"SELECT {COLUMNS} FROM trust_session WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", sessions
+    )
+    return [to_row(record, Session) for record in records]
+
+
+async def gross(connection: Connection, session: TrustSessionId) -> UsdMicros:
+    """Sum up a session's deals in both directions."""
+    total: int = await connection.fetchval(
+        "SELECT coalesce(sum(exposure_usd), 0)::bigint FROM deal WHERE session_id = $1", session
+    )
+    return UsdMicros(total)
+
+
+async def due(connection: Connection, now: Instant, limit: int = 50) -> list[TrustSessionId]:
+    """List the sessions that are to be closed automatically: past their cut-off, the oldest of each pair."""
+    records = await connection.fetch(
+        """
+        SELECT id FROM trust_session AS due JOIN LATERAL (
+            SELECT automatic_eod FROM trust_pair WHERE trust_pair.id = due.pair_id) AS pair ON automatic_eod
+        WHERE status = $3 AND cutoff_at_ms <= $1 AND NOT EXISTS (
+            SELECT FROM trust_session AS older
+            WHERE older.pair_id = due.pair_id AND older.status = $3 AND older.cutoff_at_ms < due.cutoff_at_ms)
+        ORDER BY cutoff_at_ms, id LIMIT $2
+        """,
+        now,
+        limit,
+        SessionStatus.OPEN,
+    )
+    return [TrustSessionId(record["id"]) for record in records]
+
+
+async def deals_of(connection: Connection, session: TrustSessionId) -> list[Deal]:
+    """Give a session's deals, oldest first."""
+    records = await connection.fetch(
+        f"SELECT {columns(Deal)} FROM deal WHERE session_id = $1 ORDER BY created_at_ms, id", session
+    )
+    return [to_money_row(record, Deal) for record in records]
+
+
+class TrustSessions:
+    """The table of sessions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, pair: PairId, now: Instant) -> Session:
+        """Open the session of a pair whose hours it is, unless it is open; raise KeyError for an unknown pair."""
+
+        async def work(connection: Connection) -> Session:
+            terms = await trust_pairs.held(connection, pair)
+            return await open_if_new(connection, await current(connection, terms, now))
+
+        return await self._database.repeat(work)
+
+    async def get(self, session: TrustSessionId) -> Session | None:
+        """Find a session."""
+        record = await self._database.row(f"SELECT {COLUMNS} FROM trust_session WHERE id = $1", session)
+        return None if record is None else to_row(record, Session)
+
+    async def open_ones(self, company: CompanyId | None = None) -> list[Session]:
+        """List the open sessions, of a company's pairs or all, the first to be cut off first."""
+        records = await self._database.rows(
+            f"SELECT {COLUMNS} FROM trust_session WHERE status = $2 AND ($1::text IS NULL OR EXISTS ("
+            "SELECT FROM trust_pair WHERE trust_pair.id = pair_id AND $1 IN (a_company_id, b_company_id))) "
+            "ORDER BY cutoff_at_ms, id",
+            company,
+            SessionStatus.OPEN,
+        )
+        return [to_row(record, Session) for record in records]
+
+    async def deals(self, session: TrustSessionId) -> list[Deal]:
+        """List a session's deals, oldest first."""
+        async with self._database.transaction() as connection:
+            return await deals_of(connection, session)
+
+    async def page(self, pair: PairId, *, cursor: str | None = None, limit: int = 50) -> Page[Session]:
+        """List a pair's sessions, newest first."""
+        limit = page_limit(limit)
+        cutoff_at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"SELECT {COLUMNS} FROM trust_session WHERE pair_id = $1 "
+            "AND ($2::bigint IS NULL OR (cutoff_at_ms, id) < ($2, $3::text)) "
+            "ORDER BY cutoff_at_ms DESC, id DESC LIMIT $4",
+            pair,
+            cutoff_at_ms,
+            last_id,
+            limit + 1,
+        )
+        return page_of(records, Session, limit, ("cutoff_at_ms", "id"))
+
+
+async def _is_closed(connection: Connection, session: TrustSessionId) -> bool:
+    status = await connection.fetchval("SELECT status FROM trust_session WHERE id = $1", session)
+    return bool(status == SessionStatus.CLOSED)
+
+
