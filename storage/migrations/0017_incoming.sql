@@ -7,7 +7,7 @@ CREATE TABLE chain_cursor (
     epoch     bigint NOT NULL
 );
 
--- The blocks behind the cursor, for going back when a chain proves to be another one.
+-- The blocks behind the cursor, for going back when a chain proves to be another one. Old ones are forgotten.
 CREATE TABLE chain_block (
     network   text NOT NULL,
     number    bigint NOT NULL,
@@ -17,52 +17,86 @@ CREATE TABLE chain_block (
     PRIMARY KEY (network, number)
 );
 
--- Each transfer to an address of ours, exactly once, with what was made of it.
+-- Each transfer to an address of ours, exactly once, with what was made of it. When its block vanishes the row stays,
+-- reversed; if the transfer comes again, that is another row.
 CREATE TABLE incoming_tx (
-    id            text PRIMARY KEY,                              -- network:tx:log
-    network       text NOT NULL,
-    tx_hash       text NOT NULL,
-    log_index     integer NOT NULL,
-    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
-    company_id    text NOT NULL REFERENCES company,
-    contract      text NOT NULL,
-    token         text REFERENCES assets,                        -- NULL: a token that nobody asked for
-    amount_token  numeric(78, 0) NOT NULL CHECK (amount_token > 0),
-    from_address  text NOT NULL,
-    block_number  bigint NOT NULL,
-    block_id      text NOT NULL,
-    status        text NOT NULL CHECK (status IN ('credited', 'tolerance', 'suspense', 'refund', 'reversed')),
-    reason        text NOT NULL,
-    matched_to    text NOT NULL DEFAULT '',                      -- the deal, the verified wallet …
-    at_ms         bigint NOT NULL,
+    id             text PRIMARY KEY,                             -- network:tx:log, and ~2 for its second appearance
+    network        text NOT NULL,
+    tx_hash        text NOT NULL,
+    log_index      integer NOT NULL,
+    hot_wallet_id  text NOT NULL REFERENCES hot_wallet,
+    company_id     text NOT NULL REFERENCES company,
+    contract       text NOT NULL,
+    token          text REFERENCES assets,                       -- NULL: a token that we do not list
+    amount_token   numeric(78, 0) NOT NULL CHECK (amount_token > 0),
+    surplus_token  numeric(78, 0) NOT NULL CHECK (surplus_token BETWEEN 0 AND amount_token),  -- kept as tolerance
+    from_address   text NOT NULL,
+    block_number   bigint NOT NULL,
+    block_id       text NOT NULL,
+    block_time_ms  bigint NOT NULL,
+    status         text NOT NULL CHECK (status IN ('credited', 'tolerance', 'suspense', 'refund', 'reversed')),
+    reason         text NOT NULL,
+    place          text NOT NULL CHECK (place IN ('deal', 'funds', 'suspense', 'tolerance', 'owner', 'nowhere')),
+    matched_to     text NOT NULL DEFAULT '',                     -- the deal, the verified wallet …
+    created_at_ms  bigint NOT NULL,
     resolved_at_ms bigint,                                       -- when an operator has dealt with a suspense
-    UNIQUE (network, tx_hash, log_index)
+    resolved_by    text NOT NULL DEFAULT '',
+    reversed_at_ms bigint,
+    undone         text NOT NULL DEFAULT '' CHECK (undone IN ('', 'waits', 'reversed', 'claimed')),
+    CHECK ((status = 'reversed') = (reversed_at_ms IS NOT NULL)),
+    CHECK ((status = 'reversed') = (undone <> '')),
+    CHECK ((token IS NULL) = (place = 'nowhere'))
 );
-CREATE INDEX incoming_tx_company ON incoming_tx (company_id);
+CREATE UNIQUE INDEX incoming_tx_once ON incoming_tx (network, tx_hash, log_index) WHERE status <> 'reversed';
+-- A transfer funds a deal alone. Only a person may put several together.
+CREATE UNIQUE INDEX incoming_tx_deal_once ON incoming_tx (matched_to)
+    WHERE place = 'deal' AND status <> 'reversed' AND resolved_at_ms IS NULL;
+CREATE INDEX incoming_tx_matched ON incoming_tx (matched_to) WHERE matched_to <> '';
+CREATE INDEX incoming_tx_company ON incoming_tx (company_id, created_at_ms);
 CREATE INDEX incoming_tx_status ON incoming_tx (status);
 CREATE INDEX incoming_tx_block ON incoming_tx (network, block_number);
 
--- Each transfer from an address of ours, as the chain tells it: the other side of every payout.
+-- Each transfer of a listed asset from an address of ours, as the chain tells it: the other side of every payout.
 CREATE TABLE outgoing_tx (
     network       text NOT NULL,
     tx_hash       text NOT NULL,
     log_index     integer NOT NULL,
     hot_wallet_id text NOT NULL REFERENCES hot_wallet,
-    contract      text NOT NULL,
+    token         text NOT NULL REFERENCES assets,
     to_address    text NOT NULL,
-    amount_token  numeric(78, 0) NOT NULL,
+    amount_token  numeric(78, 0) NOT NULL CHECK (amount_token > 0),
     block_number  bigint NOT NULL,
-    at_ms         bigint NOT NULL,
+    created_at_ms bigint NOT NULL,
     PRIMARY KEY (network, tx_hash, log_index)
 );
-CREATE INDEX outgoing_tx_wallet ON outgoing_tx (hot_wallet_id, block_number);
+CREATE INDEX outgoing_tx_wallet ON outgoing_tx (hot_wallet_id, token, block_number);
+CREATE INDEX outgoing_tx_block ON outgoing_tx (network, block_number);
 
--- What a transaction of ours has burned of the network's own coin.
+-- What a transaction of ours has burned of the network's own coin. Not booked: the books know of too little coin at
+-- the address, which is a break that an operator must explain first.
 CREATE TABLE chain_fee (
     network       text NOT NULL,
     tx_hash       text NOT NULL,
     hot_wallet_id text NOT NULL REFERENCES hot_wallet,
-    fee_units     numeric(78, 0) NOT NULL,
+    fee_units     numeric(78, 0) NOT NULL CHECK (fee_units > 0),
     block_number  bigint NOT NULL,
+    booked        boolean NOT NULL,
+    created_at_ms bigint NOT NULL,
     PRIMARY KEY (network, tx_hash)
+);
+CREATE INDEX chain_fee_wallet ON chain_fee (hot_wallet_id, block_number);
+CREATE INDEX chain_fee_block ON chain_fee (network, block_number);
+CREATE INDEX chain_fee_unbooked ON chain_fee (hot_wallet_id) WHERE NOT booked;
+
+-- The books of an address compared with its chain, at one block. `explained` lists every difference that has a reason.
+CREATE TABLE reconciliation (
+    hot_wallet_id     text NOT NULL REFERENCES hot_wallet,
+    token             text NOT NULL REFERENCES assets,
+    block_number      bigint NOT NULL,
+    ledger_units      numeric(78, 0) NOT NULL,
+    chain_units       numeric(78, 0) NOT NULL,
+    explained         jsonb NOT NULL,
+    unexplained_units numeric(78, 0) NOT NULL,
+    at_ms             bigint NOT NULL,
+    PRIMARY KEY (hot_wallet_id, token, block_number)
 );

@@ -1,0 +1,158 @@
+"""What follows from verdicts on incoming transfers: postings, payouts, deals that move on, addresses proved.
+
+Pure. `storage.incoming` carries all of it out in one transaction with the block that it follows from, so a payout
+exists only with the credit that pays it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, PayoutId, WalletId
+from engine.ledger import templates
+from engine.ledger.postings import Transfer
+from engine.money import Asset, AssetId, Network
+from engine.payments.incoming import Arrival, IncomingStatus, Place, Verdict
+from engine.payments.payout import Purpose, payout_of_deal, payout_of_refund
+from engine.payments.sighting import Fee
+from engine.settlement.deals import Expected
+
+
+class PayoutDue(msgspec.Struct, frozen=True):
+    """A payout that follows from an arrival. Its money is where the verdict put it, at the same address."""
+
+    id: PayoutId
+    company_id: CompanyId
+    """Whose money it is."""
+    payee_id: CompanyId
+    purpose: Purpose
+    purpose_id: str
+    network: Network
+    token: AssetId
+    units: int
+    to_address: str
+    wallet_id: WalletId
+    hot_wallet_id: HotWalletId
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """Something to tell the world, with the change."""
+
+    topic: str
+    key: str
+    payload: dict[str, Any]
+
+
+class Consequences(msgspec.Struct, frozen=True):
+    """Everything that follows from one block's verdicts."""
+
+    transfers: tuple[Transfer, ...] = ()
+    payouts: tuple[PayoutDue, ...] = ()
+    paying: tuple[DealId, ...] = ()
+    """Deals whose money has come."""
+    proved: tuple[WalletId, ...] = ()
+    """Addresses whose micro-transfer has come."""
+    announcements: tuple[Announcement, ...] = ()
+
+
+def follow(verdicts: Sequence[Verdict], now: Instant) -> Consequences:
+    """Say everything that follows from verdicts."""
+    return Consequences(
+        transfers=tuple(transfer for verdict in verdicts for transfer in booking(verdict, now)),
+        payouts=tuple(payout for verdict in verdicts if (payout := payout_for(verdict)) is not None),
+        paying=tuple(verdict.deal.id for verdict in verdicts if verdict.deal and verdict.place is Place.DEAL),
+        proved=tuple(verdict.wallet for verdict in verdicts if verdict.wallet and verdict.place is Place.FUNDS),
+        announcements=tuple(map(_announcement, verdicts)),
+    )
+
+
+def booking(verdict: Verdict, now: Instant) -> list[Transfer]:
+    """Book what came in where the verdict says. What we keep no books of is not booked."""
+    arrival = verdict.arrival
+    if arrival.asset is None or verdict.place is Place.NOWHERE:
+        return []
+    wallet, asset, reference = arrival.hot_wallet, arrival.asset.id, arrival.id
+    match verdict.place:
+        case Place.DEAL:
+            assert verdict.deal is not None
+            return templates.incoming_to_deal(
+                wallet, verdict.deal.id, asset, verdict.units, verdict.surplus_units, reference, now
+            )
+        case Place.FUNDS:
+            return templates.incoming_to_funds(wallet, arrival.company, asset, verdict.units, reference, now)
+        case Place.SUSPENSE:
+            return templates.incoming_to_suspense(wallet, asset, verdict.units, reference, now)
+        case Place.TOLERANCE:
+            return templates.incoming_to_tolerance(wallet, asset, verdict.units, reference, now)
+        case Place.OWNER:
+            return templates.owner_put_in(wallet, asset, verdict.units, reference, now)
+
+
+def payout_for(verdict: Verdict) -> PayoutDue | None:
+    """Say what is paid out because of an arrival: a deal's money to its payee, a late transfer back."""
+    if verdict.deal is None or verdict.arrival.asset is None:
+        return None
+    if verdict.place is Place.DEAL:
+        return payout_of(verdict.deal, verdict.arrival.network, verdict.units)
+    if verdict.status is IncomingStatus.REFUND and verdict.wallet is not None:
+        return refund_of(verdict.arrival, verdict.arrival.asset.id, verdict.wallet)
+    return None
+
+
+def payout_of(deal: Expected, network: Network, units: int) -> PayoutDue:
+    """Pay a deal's payee what came in for the deal."""
+    return PayoutDue(
+        id=payout_of_deal(deal.id),
+        company_id=deal.company,
+        payee_id=deal.payee,
+        purpose=Purpose.PASS_THROUGH,
+        purpose_id=deal.id,
+        network=network,
+        token=deal.asset,
+        units=units,
+        to_address=deal.to_address,
+        wallet_id=deal.wallet_id,
+        hot_wallet_id=deal.hot_wallet,
+    )
+
+
+def refund_of(arrival: Arrival, token: AssetId, wallet: WalletId) -> PayoutDue:
+    """Send back what came, to where it came from."""
+    return PayoutDue(
+        id=payout_of_refund(arrival.id),
+        company_id=arrival.company,
+        payee_id=arrival.company,
+        purpose=Purpose.REFUND,
+        purpose_id=arrival.id,
+        network=arrival.network,
+        token=token,
+        units=arrival.units,
+        to_address=arrival.sender,
+        wallet_id=wallet,
+        hot_wallet_id=arrival.hot_wallet,
+    )
+
+
+def fee_booking(fee: Fee, coin: Asset, now: Instant) -> list[Transfer]:
+    """Book what one transaction of ours has burned."""
+    reference = f"{coin.network}:{fee.tx_id}"
+    return templates.network_fee(fee.hot_wallet, coin.id, fee.units, reference, now)
+
+
+def _announcement(verdict: Verdict) -> Announcement:
+    arrival = verdict.arrival
+    facts = {
+        "company": arrival.company,
+        "hot_wallet": arrival.hot_wallet,
+        "network": arrival.network,
+        "tx_id": arrival.tx_id,
+        "token": None if arrival.asset is None else arrival.asset.id,
+        "contract": arrival.contract,
+        "units": str(arrival.units),
+        "surplus_units": str(verdict.surplus_units),
+        "from_address": arrival.sender,
+        "reason": verdict.reason,
+        "matched_to": verdict.matched_to,
+    }
+    return Announcement(f"incoming.{verdict.status}", arrival.id, facts)
