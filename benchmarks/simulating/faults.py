@@ -7,7 +7,6 @@ crash keeps what was written and nothing else. Production code runs unchanged be
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from random import Random
 
 import msgspec
@@ -25,47 +24,36 @@ class Odds(msgspec.Struct, frozen=True):
     """How often things go wrong, per thousand chances."""
 
     broadcast: int = 450
-    """Of the broadcasts, how many meet anything but a plain answer."""
-    read_fails: int = 25
-    empty_list: int = 15
+    """Of the requests that hand bytes to a node, how many meet anything but a plain answer."""
+    all_nodes: int = 500
+    """Of those, how many meet the same at every node: the way to all of them is one cable."""
+    reading: int = 25
+    """Of the requests that only read: silence, 429, 5xx."""
+    empty_list: int = 10
     commit_cut: int = 12
-    crash: int = 18
-    """Per crash point passed."""
+    crash: int = 12
+    """Per crash point that is passed."""
     split_brain: int = 500
     """Of the crashes, how many leave the old life running beside the new one for some turns."""
-    node_changes: int = 120
-    """Per node and step: begins to lag, flaps, falls onto another fork or comes back."""
+    node_changes: int = 100
+    """Per node and step: it begins to lag, flaps, falls onto another fork, or is well again."""
     reorganisation: int = 60
     clock_jump: int = 30
-    energy_out: int = 30
-    people: int = 60
-    """Per step: somebody freezes, lifts, revokes, approves twice."""
+    energy_price: int = 15
+    """Per step: energy becomes so dear that what is signed already runs out of it."""
+    people: int = 90
+    """Per step: somebody freezes, lifts, revokes, redirects, changes the cap."""
+    restore: int = 0
+    """Per step: the database is restored to an earlier time."""
 
 
-CALM = Odds(**{name: 0 for name in Odds.__struct_fields__})
-
-
-class Broadcast(StrEnum):
-    """What becomes of bytes that are handed to a node, and what the caller hears."""
-
-    OK = "ok"
-    TIMEOUT_ACCEPTED = "timeout, accepted"
-    TIMEOUT_LATE = "timeout, late"
-    TIMEOUT_DROPPED = "timeout, dropped"
-    ERROR_ACCEPTED = "error, accepted"
-    DUPLICATE_NOT_ACCEPTED = "duplicate, not accepted"
-    BUSY = "busy"
-    SERVER_ERROR = "5xx"
-    RATE_LIMITED = "429"
-
-
-UNCLEAR = tuple(outcome for outcome in Broadcast if outcome is not Broadcast.OK)
+CALM = Odds(**dict.fromkeys(Odds.__struct_fields__, 0))
 
 
 class Dice:
-    """One seed's luck. Every throw that hits is counted under its name."""
+    """One seed's luck. Every fault that happens is counted under its name."""
 
-    def __init__(self, seed: int, odds: Odds, trace: Trace) -> None:
+    def __init__(self, seed: int | str, odds: Odds, trace: Trace) -> None:
         self.random = Random(seed)  # noqa: S311  for repeating, not for secrets
         self.odds = odds
         self.counts: Counter[str] = Counter()
@@ -82,20 +70,21 @@ class Dice:
 
 
 class CrashPoints:
-    """The named places at which a process may die. One for each life, so that a ghost's luck is its own."""
+    """The named places at which one life may end. `decide` says where."""
 
-    def __init__(self, who: str, decide: Callable[[str], bool], seen: Counter[str], hit: Counter[str]) -> None:
+    def __init__(self, who: str, decide: Callable[[str], bool], passed: Counter[str], hit: Counter[str]) -> None:
         self._who = who
         self._decide = decide
-        self._seen = seen
+        self._passed = passed
         self._hit = hit
 
     def __call__(self, name: str) -> None:
         """Die here, or go on."""
-        self._seen[f"{self._who}:{name}"] += 1
-        if self._decide(f"{self._who}:{name}"):
-            self._hit[f"{self._who}:{name}"] += 1
-            raise Crash(name)
+        place = f"{self._who}:{name}"
+        self._passed[place] += 1
+        if self._decide(place):
+            self._hit[place] += 1
+            raise Crash(place)
 
 
 class CutDatabase(Database):
@@ -108,17 +97,17 @@ class CutDatabase(Database):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Do everything inside or nothing, and sometimes do not say which."""
-        lost = self._dice.hits(self._dice.odds.commit_cut)
-        done = lost and self._dice.hits(500)
+        is_cut = self._dice.hits(self._dice.odds.commit_cut)
+        is_done = is_cut and self._dice.hits(500)
         try:
             async with super().transaction() as connection:
                 yield connection
-                if lost and not done:
+                if is_cut and not is_done:
                     raise _Cut
         except _Cut:
-            self._dice.note("commit not done, answer lost")
+            self._dice.note("commit lost, answer lost")
             raise OutcomeUnknown("the commit got no definite answer: the connection was cut before it") from None
-        if done:
+        if is_done:
             self._dice.note("commit done, answer lost")
             raise OutcomeUnknown("the commit got no definite answer: the connection was cut after it")
 
