@@ -23,12 +23,21 @@ class Phase(StrEnum):
     """Moves what the transfer `resolves` holds, all or a part; the rest of the hold ends."""
     VOID = "void"
     """Ends the hold of the transfer `resolves` without moving anything."""
+    EXPIRE = "expire"
+    """The same, because the hold's time is up. Only `storage.ledger.expire_holds` says this."""
+
+
+RESOLVING = frozenset({Phase.POST, Phase.VOID, Phase.EXPIRE})
+"""The phases that end a hold."""
 
 
 class Transfer(msgspec.Struct, frozen=True):
     """One movement from credit to debit in the bookkeeper's sense: `debit` is debited, `credit` is credited.
 
-    For POST and VOID, the accounts are those of the transfer that they resolve; `units` 0 means all that is held.
+    For POST and VOID, the accounts are those of the transfer that they resolve, or there is no such hold. A POST
+    of 0 units moves all that is held; the units of a VOID say nothing. `at_ms` and `group` are how it was said and
+    no part of the content: said again later, a transfer is still the same. Raises ValueError for a combination of
+    phase, `resolves` and `expires_at_ms` that means nothing.
     """
 
     id: TransferId
@@ -47,6 +56,12 @@ class Transfer(msgspec.Struct, frozen=True):
     group: str = ""
     """Transfers of one group (not empty) are posted together or not at all."""
 
+    def __post_init__(self) -> None:
+        if (self.phase in RESOLVING) != (self.resolves is not None):
+            raise ValueError(f"{self.id}: a transfer of phase {self.phase} and `resolves` {self.resolves!r}")
+        if self.expires_at_ms is not None and self.phase is not Phase.PENDING:
+            raise ValueError(f"{self.id}: only what is pending expires")
+
 
 class Posting(StrEnum):
     """The ledger's answer to one transfer. Everything but the first two is a no, and nothing was posted."""
@@ -61,12 +76,14 @@ class Posting(StrEnum):
     HOLD_ALREADY_POSTED = "hold_already_posted"
     HOLD_ALREADY_VOIDED = "hold_already_voided"
     HOLD_EXPIRED = "hold_expired"
+    """Its time was up, by the `at_ms` of who wanted to resolve it."""
+    HOLD_NOT_EXPIRED = "hold_not_expired"
     EXCEEDS_HOLD = "exceeds_hold"
     DIFFERENT_ASSETS = "different_assets"
     SAME_ACCOUNT = "same_account"
     NOT_POSITIVE = "not_positive"
     GROUP_FAILED = "group_failed"
-    """Another transfer of its group was refused."""
+    """Another transfer of its group was refused. What was in the ledger before its group is answered EXISTS."""
 
 
 class Posted(msgspec.Struct, frozen=True):
