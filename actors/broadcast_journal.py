@@ -6,6 +6,7 @@ The file is its owner's alone, only ever grows, and each line carries a checksum
 was torn by a power cut is cut off: it was not synced, so its bytes have not left. Damage anywhere else is refused.
 """
 
+import fcntl
 import hashlib
 import os
 import zlib
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.errors import Retryable
 from engine.ids import HotWalletId, TxId
 from engine.payments.chain import PayoutIntent, SignedPayout
 
@@ -64,26 +66,30 @@ class BroadcastJournal:
         self._path = path
         self._hot_wallet = hot_wallet
         self._descriptor: int | None = None
-        self._lines: list[Line] = []
+        self._count = 0
         self._head = ""
+        self._known: set[TxId] = set()
+        self._database: DatabaseSeen | None = None
 
     def open(self) -> None:
         """Read the file, cutting a torn tail off, and keep it open for adding. Makes it where there is none.
 
-        Raises `JournalDamaged` for anything else than what was written.
+        Raises `JournalDamaged` for anything else than what was written, `Retryable` while another process has it.
         """
+        self.close()
         is_new = not self._path.exists()
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            # One writer: the line that a process writes after it has lost its lease must not meet the next one's.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise Retryable(f"another process still holds {self._path.name}") from None
         if is_new:
             _sync_folder(self._path.parent)
-        content = self._path.read_bytes()
-        self._lines, kept = _read(content)
-        if any(isinstance(line, DatabaseSeen) and line.hot_wallet != self._hot_wallet for line in self._lines):
-            raise JournalDamaged(f"{self._path.name} is the journal of another wallet")
-        if kept < len(content):
-            os.ftruncate(self._descriptor, kept)
-            os.fsync(self._descriptor)
-        self._head = _hash(_encode(self._lines[-1])) if self._lines else ""
+        lines = self._repair()
+        self._count, self._head, self._known, self._database = 0, "", set(), None
+        self._take_in(lines)
 
     def close(self) -> None:
         """Close the file. Twice is harmless."""
@@ -94,43 +100,65 @@ class BroadcastJournal:
     @property
     def database(self) -> DatabaseSeen | None:
         """Give the database that was last written beside; None for a new file."""
-        return next((line for line in reversed(self._lines) if isinstance(line, DatabaseSeen)), None)
+        return self._database
 
-    @property
+    def knows(self, tx_id: TxId) -> bool:
+        """Tell whether there is a line of this transaction."""
+        return tx_id in self._known
+
     def attempts(self) -> list[AttemptLine]:
-        """Give every signed attempt, oldest first."""
-        return [line for line in self._lines if isinstance(line, AttemptLine)]
+        """Read every signed attempt, oldest first."""
+        return [line for line in _read(self._path.read_bytes())[0] if isinstance(line, AttemptLine)]
 
     def note_database(self, system: str, timeline: int) -> None:
         """Write down which database stands beside the file from now on, and sync it."""
-        sequence = len(self._lines) + 1
+        sequence = self._count + 1
         self._add([DatabaseSeen(sequence, self._head, sequence, self._hot_wallet, system, timeline)])
 
     def append(self, signed: Sequence[tuple[PayoutIntent, SignedPayout]]) -> None:
         """Write signed attempts and sync them once. When this returns, they may be shown to nodes; not before."""
-        batch, head = len(self._lines) + 1, self._head
+        batch, head = self._count + 1, self._head
         lines: list[Line] = []
         for sequence, (intent, payout) in enumerate(signed, batch):
             lines.append(AttemptLine(sequence, head, batch, intent, payout))
             head = _hash(_encode(lines[-1]))
         self._add(lines)
 
-    def _add(self, lines: list[Line]) -> None:
+    def _add(self, lines: Sequence[Line]) -> None:
         if self._descriptor is None:
             raise RuntimeError("the journal is not open")
         content = b"".join(map(_encode, lines))
-        size = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, content)
             if written != len(content):
                 raise OSError(f"only {written} of {len(content)} bytes were written")
             os.fsync(self._descriptor)
         except OSError:
-            # A full disk: leave no half line behind. Whoever called shows nothing to anybody.
-            os.ftruncate(self._descriptor, size)
+            # A full or a broken disk. What is on it now is only known by reading it again, so open it again.
+            self.close()
             raise
-        self._lines += lines
-        self._head = _hash(_encode(lines[-1])) if lines else self._head
+        self._take_in(lines)
+
+    def _take_in(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            match line:
+                case AttemptLine(tx_id=tx_id):
+                    self._known.add(tx_id)
+                case DatabaseSeen():
+                    self._database = line
+        if lines:
+            self._count, self._head = lines[-1].sequence, _hash(_encode(lines[-1]))
+
+    def _repair(self) -> list[Line]:
+        assert self._descriptor is not None
+        content = self._path.read_bytes()
+        lines, kept = _read(content)
+        if any(isinstance(line, DatabaseSeen) and line.hot_wallet != self._hot_wallet for line in lines):
+            raise JournalDamaged(f"{self._path.name} is the journal of another wallet")
+        if kept < len(content):
+            os.ftruncate(self._descriptor, kept)
+            os.fsync(self._descriptor)
+        return lines
 
 
 def _encode(line: Line) -> bytes:
@@ -162,9 +190,10 @@ def _decode(piece: bytes) -> Line | None:
     if not piece.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(content):
         return None
     try:
-        return _decoder.decode(content)
+        line: Line = _decoder.decode(content)
     except msgspec.MsgspecError:
         return None
+    return line
 
 
 def _require_torn(pieces: list[bytes], first_bad: int) -> None:
@@ -172,7 +201,9 @@ def _require_torn(pieces: list[bytes], first_bad: int) -> None:
     # must then be of the same batch; a line of a later batch was written after this one was synced.
     for line in map(_decode, pieces):
         if line is not None and line.batch > first_bad:
-            raise JournalDamaged(f"line {first_bad} is damaged, but line {line.sequence} behind it was synced later")
+            raise JournalDamaged(
+                f"line {first_bad} is damaged, but line {line.sequence} behind it was synced later"
+            )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,14 +4,14 @@ It decides nothing about standing (`engine.payments.allowlist` does); it sees to
 has one current row, and that whatever changes is written with who did it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, Instant, MemberId, WalletId
+from engine.ids import CompanyId, Instant, WalletId
 from engine.money import AssetId, Network
 from engine.payments.allowlist import (
     AllowedWallet,
@@ -21,10 +21,11 @@ from engine.payments.allowlist import (
     refuse_label,
     standing,
 )
-from storage import audit, commands, outbox
+from storage import audit, outbox
+from storage.club_commands import Command, once
 from storage.database import Connection, Database
 from storage.events import wake_signers
-from storage.rows import columns, to_row, to_rows
+from storage.rows import columns
 
 _COLUMNS = columns(AllowedWallet)
 _MAY_CHANGE = ("ADMIN", "APPROVER")
@@ -41,10 +42,18 @@ class NewWallet(msgspec.Struct, frozen=True):
     label: str = ""
 
 
+def allowed_wallet(record: asyncpg.Record | Mapping[str, Any]) -> AllowedWallet:
+    """Read a row of the allow-list."""
+    facts = {name: record[name] for name in AllowedWallet.__struct_fields__}
+    if facts["challenge_units"] is not None:
+        facts["challenge_units"] = int(facts["challenge_units"])
+    return msgspec.convert(facts, AllowedWallet)
+
+
 async def active_wallet(connection: Connection, wallet: WalletId, at_ms: Instant) -> AllowedWallet | None:
     """Give a row of the list if it may be paid at this moment; None for any other."""
     record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM wallet WHERE id = $1", wallet)
-    found = None if record is None else to_row(record, AllowedWallet)
+    found = None if record is None else allowed_wallet(record)
     return found if found is not None and standing(found, at_ms) is Standing.ACTIVE else None
 
 
@@ -59,7 +68,7 @@ async def challenges(connection: Connection, companies: Sequence[CompanyId], now
         list(companies),
         now,
     )
-    return to_rows(records, AllowedWallet)
+    return [allowed_wallet(record) for record in records]
 
 
 async def prove(
@@ -97,68 +106,62 @@ class AddressBook:
             "ORDER BY created_at_ms, id",
             company,
         )
-        return to_rows(records, AllowedWallet)
+        return [allowed_wallet(record) for record in records]
 
-    async def add(
-        self, command_id: str, new: NewWallet, actor: MemberId, draw: int, at_ms: Instant
-    ) -> AllowedWallet | Refusal:
+    async def add(self, new: NewWallet, draw: int, command: Command) -> AllowedWallet | Refusal:
         """Add an address with the micro-transfer that is to prove it; `draw` is a random number of the caller's.
 
-        The same command again gives the same row. Refused: an address that is in the list already, a member who
-        is neither ADMIN nor APPROVER of the company, a label that cannot be shown.
+        Refused: `address_is_listed`, `bad_label`, `not_allowed` for a member who is neither ADMIN nor APPROVER of
+        the company.
         """
 
         async def write(connection: Connection) -> AllowedWallet | Refusal:
-            refusal = refuse_label(new.label) or await _refuse_actor(connection, new.company_id, actor)
-            if refusal is not None:
-                return refusal
-            command = f"wallet.add {new.network} {new.token} {new.address}"
-            if not await commands.is_new(connection, f"wallet:{new.id}", actor, command_id, command, at_ms):
+            async def work() -> AllowedWallet | Refusal:
+                refusal = refuse_label(new.label) or await _refuse_actor(connection, new.company_id, command)
+                return refusal or await self._insert(connection, new, draw, command)
+
+            async def again() -> AllowedWallet:
                 return await _get(connection, new.id)
-            return await self._insert(connection, new, actor, draw, at_ms)
+
+            return await once(connection, command, "wallet.add", f"wallet:{new.id}", new, work, again)
 
         return await self._database.repeat(write)
 
-    async def revoke(self, command_id: str, wallet: WalletId, actor: MemberId, at_ms: Instant) -> Refusal | None:
+    async def revoke(self, wallet: WalletId, command: Command) -> AllowedWallet | Refusal:
         """Take an address out of the list, for ever: no payout is signed to it from now on."""
+        change = "revoked_at_ms = coalesce(revoked_at_ms, $2)"
+        return await self._change(wallet, command, "wallet.revoke", change, command.at_ms)
 
-        async def write(connection: Connection) -> Refusal | None:
-            row = await _locked(connection, wallet)
-            refusal = _unknown(wallet) if row is None else await _refuse_actor(connection, row.company_id, actor)
-            if row is None or refusal is not None:
-                return refusal
-            is_new = await commands.is_new(
-                connection, f"wallet:{wallet}", actor, command_id, "wallet.revoke", at_ms
-            )
-            if is_new and row.revoked_at_ms is None:
-                await connection.execute("UPDATE wallet SET revoked_at_ms = $2 WHERE id = $1", wallet, at_ms)
-                await _tell(connection, actor, "wallet.revoke", row, {"revoked_at_ms": at_ms})
-            return None
-
-        return await self._database.repeat(write)
-
-    async def rename(
-        self, command_id: str, wallet: WalletId, label: str, actor: MemberId, at_ms: Instant
-    ) -> Refusal | None:
+    async def rename(self, wallet: WalletId, label: str, command: Command) -> AllowedWallet | Refusal:
         """Give an address another name. The name is for people; nothing is paid by it."""
+        return refuse_label(label) or await self._change(wallet, command, "wallet.rename", "label = $2", label)
 
-        async def write(connection: Connection) -> Refusal | None:
-            row = await _locked(connection, wallet)
-            if row is None:
-                return _unknown(wallet)
-            refusal = refuse_label(label) or await _refuse_actor(connection, row.company_id, actor)
-            if refusal is not None:
-                return refusal
-            command = f"wallet.rename {label}"
-            if await commands.is_new(connection, f"wallet:{wallet}", actor, command_id, command, at_ms):
-                await connection.execute("UPDATE wallet SET label = $2 WHERE id = $1", wallet, label)
-                await _tell(connection, actor, "wallet.rename", row, {"label": label})
-            return None
+    async def _change(
+        self, wallet: WalletId, command: Command, name: str, change: str, value: Any
+    ) -> AllowedWallet | Refusal:
+        async def write(connection: Connection) -> AllowedWallet | Refusal:
+            before = await _locked(connection, wallet)
+
+            async def work() -> AllowedWallet | Refusal:
+                if before is None:
+                    return Refusal("unknown_wallet", "wallet", f"there is no wallet {wallet}")
+                refusal = await _refuse_actor(connection, before.company_id, command)
+                if refusal is not None:
+                    return refusal
+                await connection.execute(f"UPDATE wallet SET {change} WHERE id = $1", wallet, value)
+                after = await _get(connection, wallet)
+                await _tell(connection, command.actor, name, before, after)
+                return after
+
+            async def again() -> AllowedWallet:
+                return await _get(connection, wallet)
+
+            return await once(connection, command, name, f"wallet:{wallet}", {"value": value}, work, again)
 
         return await self._database.repeat(write)
 
     async def _insert(
-        self, connection: Connection, new: NewWallet, actor: MemberId, draw: int, at_ms: Instant
+        self, connection: Connection, new: NewWallet, draw: int, command: Command
     ) -> AllowedWallet | Refusal:
         try:
             async with connection.transaction():
@@ -170,14 +173,14 @@ class AddressBook:
                     """,
                     *msgspec.structs.astuple(new),
                     challenge_units(draw),
-                    at_ms + self._policy.challenge_ms,
-                    actor,
-                    at_ms,
+                    command.at_ms + self._policy.challenge_ms,
+                    command.actor,
+                    command.at_ms,
                 )
         except asyncpg.UniqueViolationError:
             return Refusal("address_is_listed", "address", f"{new.address} is in the list already")
         row = await _get(connection, new.id)
-        await _tell(connection, actor, "wallet.add", row, {"address": new.address, "label": new.label})
+        await _tell(connection, command.actor, "wallet.add", None, row)
         return row
 
 
@@ -185,33 +188,39 @@ async def _get(connection: Connection, wallet: WalletId) -> AllowedWallet:
     record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM wallet WHERE id = $1", wallet)
     if record is None:
         raise KeyError(f"there is no wallet {wallet}")
-    return to_row(record, AllowedWallet)
+    return allowed_wallet(record)
 
 
 async def _locked(connection: Connection, wallet: WalletId) -> AllowedWallet | None:
     record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM wallet WHERE id = $1 FOR UPDATE", wallet)
-    return None if record is None else to_row(record, AllowedWallet)
+    return None if record is None else allowed_wallet(record)
 
 
-async def _refuse_actor(connection: Connection, company: CompanyId, actor: MemberId) -> Refusal | None:
+async def _refuse_actor(connection: Connection, company: CompanyId, command: Command) -> Refusal | None:
     may = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM company_member WHERE company_id = $1 AND member_id = $2 AND role = ANY ($3))",
         company,
-        actor,
+        command.actor,
         list(_MAY_CHANGE),
     )
-    return None if may else Refusal("not_allowed", "member", f"{actor} is neither ADMIN nor APPROVER of {company}")
-
-
-def _unknown(wallet: WalletId) -> Refusal:
-    return Refusal("unknown_wallet", "wallet", f"there is no wallet {wallet}")
+    words = f"{command.actor} is neither ADMIN nor APPROVER of {company}"
+    return None if may else Refusal("not_allowed", "member", words)
 
 
 async def _tell(
-    connection: Connection, actor: MemberId, command: str, row: AllowedWallet, after: dict[str, Any]
+    connection: Connection, actor: str, name: str, before: AllowedWallet | None, after: AllowedWallet
 ) -> None:
-    before = {"address": row.address, "label": row.label, "revoked_at_ms": row.revoked_at_ms}
-    facts = {"company": row.company_id, **after}
-    await outbox.write(connection, [outbox.NewEvent(command, row.id, facts)])
+    await outbox.write(connection, [outbox.NewEvent(name, after.id, _shown(after))])
     await wake_signers(connection)
-    await audit.append(connection, [audit.NewEntry(actor, command, f"wallet:{row.id}", before, after)])
+    old = None if before is None else _shown(before)
+    await audit.append(connection, [audit.NewEntry(actor, name, f"wallet:{after.id}", old, _shown(after))])
+
+
+def _shown(wallet: AllowedWallet) -> dict[str, Any]:
+    return {
+        "company": wallet.company_id,
+        "token": wallet.token,
+        "address": wallet.address,
+        "label": wallet.label,
+        "revoked_at_ms": wallet.revoked_at_ms,
+    }

@@ -1,18 +1,18 @@
 """Freezes as rows: entered by one, in force for every signer at its next look, lifted only by several."""
 
-from collections.abc import Sequence
+from collections.abc import Set
 
+import asyncpg
 import msgspec
 
 from engine.errors import Refusal
 from engine.ids import Instant
 from engine.payments.freeze import Freeze, Scope, may_leave
-from storage import audit, commands, outbox
+from storage import audit, outbox
+from storage.club_commands import Command, once
 from storage.database import Connection, Database
 from storage.events import wake_signers
 from storage.rows import columns, to_rows
-
-MACHINE = "engine"
 
 
 class FreezeRow(msgspec.Struct, frozen=True):
@@ -95,42 +95,48 @@ class Freezes:
         """List every freeze, newest first."""
         return await self._list("true")
 
-    async def enter(
-        self, command_id: str, scope: Scope, subject: str, reason: str, actor: str, at_ms: Instant
-    ) -> str:
+    async def enter(self, scope: Scope, subject: str, reason: str, command: Command) -> str:
         """Freeze and give the freeze's id. When this returns, no signer writes a signature that it stops."""
+        target = f"freeze:{scope}:{subject}"
+        content = {"scope": scope, "subject": subject, "reason": reason}
 
         async def write(connection: Connection) -> str:
-            command = f"freeze.enter {scope} {subject}"
-            if not await commands.is_new(connection, f"freeze:{scope}:{subject}", actor, command_id, command, at_ms):
+            async def work() -> str | Refusal:
+                return await enter(connection, scope, subject, reason, command.actor, command.at_ms)
+
+            async def again() -> str:
                 known: str = await connection.fetchval(
                     "SELECT id FROM payout_freeze WHERE scope = $1 AND subject = $2 AND NOT is_safe_mode "
-                    "ORDER BY entered_at_ms DESC LIMIT 1",
+                    "ORDER BY entered_at_ms DESC, id DESC LIMIT 1",
                     scope,
                     subject,
                 )
                 return known
-            return await enter(connection, scope, subject, reason, actor, at_ms)
+
+            entered = await once(connection, command, "freeze.enter", target, content, work, again)
+            assert isinstance(entered, str)
+            return entered
 
         return await self._database.repeat(write)
 
-    async def lift(self, command_id: str, freeze_id: str, actor: str, at_ms: Instant) -> Refusal | bool:
-        """Want a freeze lifted; True when enough people do and it is. Refused while the database is being repaired."""
+    async def lift(self, freeze: str, command: Command) -> bool | Refusal:
+        """Want a freeze lifted; True when enough people do and it is.
 
-        async def write(connection: Connection) -> Refusal | bool:
-            row = await connection.fetchrow("SELECT * FROM payout_freeze WHERE id = $1 FOR UPDATE", freeze_id)
-            if row is None:
-                return Refusal("unknown_freeze", "freeze", f"there is no freeze {freeze_id}")
-            if row["lifted_at_ms"] is not None:
-                return True
-            if row["is_safe_mode"] and (open_lines := await _forgotten(connection)):
-                return Refusal(
-                    "forgotten_attempts",
-                    "freeze",
-                    f"{len(open_lines)} signed transfers of the journal have no task yet, as {open_lines[0]}",
-                )
-            await commands.is_new(connection, f"freeze:{freeze_id}", actor, command_id, "freeze.lift", at_ms)
-            return await _lift(connection, freeze_id, actor, at_ms)
+        Refused: `unknown_freeze`; `forgotten_attempts` for a safe mode while the journal knows signed transfers
+        that have no task in the database.
+        """
+
+        async def write(connection: Connection) -> bool | Refusal:
+            row = await connection.fetchrow("SELECT * FROM payout_freeze WHERE id = $1 FOR UPDATE", freeze)
+
+            async def work() -> bool | Refusal:
+                refusal = await _refuse_to_lift(connection, freeze, row)
+                return refusal or await _lift(connection, freeze, command)
+
+            async def again() -> bool:
+                return row is not None and row["lifted_at_ms"] is not None
+
+            return await once(connection, command, "freeze.lift", f"freeze:{freeze}", {}, work, again)
 
         return await self._database.repeat(write)
 
@@ -146,30 +152,43 @@ class Freezes:
         return to_rows(records, FreezeRow)
 
 
-async def _lift(connection: Connection, freeze_id: str, actor: str, at_ms: Instant) -> bool:
+async def _refuse_to_lift(connection: Connection, freeze: str, row: asyncpg.Record | None) -> Refusal | None:
+    if row is None:
+        return Refusal("unknown_freeze", "freeze", f"there is no freeze {freeze}")
+    if not row["is_safe_mode"]:
+        return None
+    forgotten: int = await connection.fetchval("SELECT count(*) FROM payout_forgotten WHERE bound_at_ms IS NULL")
+    if not forgotten:
+        return None
+    words = f"{forgotten} signed transfers of the journal have no task in the database yet"
+    return Refusal("forgotten_attempts", "freeze", words, allowed="when the chain is read again up to its head")
+
+
+async def _lift(connection: Connection, freeze: str, command: Command) -> bool:
     await connection.execute(
         "INSERT INTO payout_freeze_lift (freeze_id, actor, at_ms) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        freeze_id,
-        actor,
-        at_ms,
+        freeze,
+        command.actor,
+        command.at_ms,
     )
-    records = await connection.fetch("SELECT actor FROM payout_freeze_lift WHERE freeze_id = $1", freeze_id)
+    records = await connection.fetch("SELECT actor FROM payout_freeze_lift WHERE freeze_id = $1", freeze)
     actors = {record["actor"] for record in records}
     leaves = may_leave(actors)
     if leaves:
-        await connection.execute("UPDATE payout_freeze SET lifted_at_ms = $2 WHERE id = $1", freeze_id, at_ms)
-        await connection.execute(
-            "UPDATE payout_task SET due_at_ms = $1 WHERE waits_for = 'frozen' AND due_at_ms > $1", at_ms
-        )
-        await outbox.write(connection, [outbox.NewEvent("freeze.lifted", freeze_id, {"actors": sorted(actors)})])
-        await wake_signers(connection)
-    entry = audit.NewEntry(actor, "freeze.lift", f"freeze:{freeze_id}", None, {"lifted": leaves})
+        await _let_go(connection, freeze, actors, command.at_ms)
+    entry = audit.NewEntry(command.actor, "freeze.lift", f"freeze:{freeze}", None, {"lifted": leaves})
     await audit.append(connection, [entry])
     return leaves
 
 
-async def _forgotten(connection: Connection) -> Sequence[str]:
-    records = await connection.fetch(
-        "SELECT tx_id FROM payout_forgotten WHERE bound_at_ms IS NULL ORDER BY tx_id LIMIT 1000"
+async def _let_go(connection: Connection, freeze: str, actors: Set[str], at_ms: Instant) -> None:
+    await connection.execute(
+        "UPDATE payout_freeze SET lifted_at_ms = $2 WHERE id = $1 AND lifted_at_ms IS NULL", freeze, at_ms
     )
-    return [record["tx_id"] for record in records]
+    await connection.execute(
+        "UPDATE payout_task SET due_at_ms = $1 "
+        "WHERE waits_for = 'frozen' AND due_at_ms > $1 AND state IN ('queued', 'signing')",
+        at_ms,
+    )
+    await outbox.write(connection, [outbox.NewEvent("freeze.lifted", freeze, {"actors": sorted(actors)})])
+    await wake_signers(connection)

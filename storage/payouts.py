@@ -1,4 +1,4 @@
-"""Payouts as rows: asked for, split, approved, redirected, given up. What happens on the chain is `payout_attempts`.
+"""Payouts as rows: asked for, split, held in the ledger. What happens on the chain is in `payout_attempts`.
 
 Asking for a payout is one transaction with the ledger's holds: the money for every transfer is set aside, or there
 is no payout. A payout's id follows from what it pays for, so asking twice gives the one that exists.
@@ -7,11 +7,10 @@ is no payout. A payout's id follows from what it pays for, so asking twice gives
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, HotWalletId, Instant, PayoutId, PayoutTaskId, WalletId
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, PayoutId, SettlementId, WalletId
 from engine.ledger import templates
 from engine.ledger.accounts import Account, clearing, funds, suspense
 from engine.ledger.postings import Transfer
@@ -22,11 +21,10 @@ from engine.payments.batching import split
 from engine.payments.payout import Purpose, task_of
 from engine.payments.velocity import PayoutPolicy
 from storage import audit, ledger, outbox
+from storage.address_book import allowed_wallet
 from storage.database import Connection
 from storage.events import wake_signers
 from storage.rows import AlreadyExistsDifferently
-
-ENGINE = "engine"
 
 
 class NewPayout(msgspec.Struct, frozen=True):
@@ -57,13 +55,22 @@ class NewPayout(msgspec.Struct, frozen=True):
     @property
     def source(self) -> Account:
         """Give the account that the money is in until it is paid."""
-        match self.purpose:
-            case Purpose.REFUND:
-                return suspense(self.hot_wallet_id, self.token)
-            case Purpose.WITHDRAWAL | Purpose.CANARY:
-                return funds(self.company_id, self.token)
-            case _:
-                return clearing(self.purpose_id, self.token)  # type: ignore[arg-type]  # a deal's id or a settlement's
+        return source_of(self.purpose, self.purpose_id, self.company_id, self.hot_wallet_id, self.token)
+
+
+def source_of(
+    purpose: str, purpose_id: str, company: CompanyId, hot_wallet: HotWalletId, token: AssetId
+) -> Account:
+    """Name the account that a payout's money is in until it is paid."""
+    match purpose:
+        case Purpose.PASS_THROUGH:
+            return clearing(DealId(purpose_id), token)
+        case Purpose.EOD:
+            return clearing(SettlementId(purpose_id), token)
+        case Purpose.REFUND:
+            return suspense(hot_wallet, token)
+        case _:
+            return funds(company, token)
 
 
 class _Planned(msgspec.Struct, frozen=True):
@@ -74,9 +81,13 @@ class _Planned(msgspec.Struct, frozen=True):
     @property
     def holds(self) -> list[Transfer]:
         new = self.new
+        # One group: the money for all parts is set aside, or none.
         return [
-            templates.payout_held(new.source, new.hot_wallet_id, task_of(new.id, part), new.token, units, new.at_ms)
+            msgspec.structs.replace(hold, group=new.id)
             for part, units in enumerate(self.parts, 1)
+            for hold in templates.payout_held(
+                new.source, new.hot_wallet_id, task_of(new.id, part), new.token, units, new.at_ms
+            )
         ]
 
 
@@ -135,7 +146,9 @@ def _plan(
         return Refusal("not_allowed", "to_address", f"{wish.to_address} is not in the list of {wish.payee_id}")
     reached = standing(wallet, wish.at_ms)
     if reached not in (Standing.ACTIVE, Standing.COOLING_OFF):
-        return Refusal("not_allowed", "to_address", f"{wish.to_address} is {reached}: only a proved address is paid")
+        return Refusal(
+            "not_allowed", "to_address", f"{wish.to_address} is {reached}: only a proved address is paid"
+        )
     return _Planned(wish, policy, split(wish.units, policy.cap_units))
 
 
@@ -159,17 +172,10 @@ async def _wallets(connection: Connection, ids: Sequence[WalletId]) -> Mapping[W
     return {record["id"]: allowed_wallet(record) for record in records}
 
 
-def allowed_wallet(record: asyncpg.Record) -> AllowedWallet:
-    """Read a row of the allow-list."""
-    names = AllowedWallet.__struct_fields__
-    facts = {name: record[name] for name in names}
-    if facts["challenge_units"] is not None:
-        facts["challenge_units"] = int(facts["challenge_units"])
-    return msgspec.convert(facts, AllowedWallet)
-
-
 async def _owners(connection: Connection, ids: Sequence[HotWalletId]) -> dict[HotWalletId, tuple[Any, ...]]:
-    records = await connection.fetch("SELECT id, company_id, network FROM hot_wallet WHERE id = ANY ($1)", list(ids))
+    records = await connection.fetch(
+        "SELECT id, company_id, network FROM hot_wallet WHERE id = ANY ($1)", list(ids)
+    )
     return {record["id"]: (record["company_id"], record["network"]) for record in records}
 
 
@@ -177,7 +183,9 @@ async def _hold(connection: Connection, planned: Sequence[_Planned]) -> dict[Pay
     holds = [(plan.new, hold) for plan in planned for hold in plan.holds]
     posted = await ledger.post(connection, [hold for _, hold in holds])
     return {
-        new.id: Refusal("insufficient", "units", f"{new.units} units of {new.token} are not there: {answer.result}")
+        new.id: Refusal(
+            "insufficient", "units", f"{new.units} units of {new.token} are not there: {answer.result}"
+        )
         for (new, _), answer in zip(holds, posted, strict=True)
         if not answer.ok
     }
@@ -239,8 +247,3 @@ def _shown(plan: _Planned) -> dict[str, Any]:
         "to_address": new.to_address,
         "parts": [str(units) for units in plan.parts],
     }
-
-
-def tasks_of(payout: PayoutId, parts: int) -> list[PayoutTaskId]:
-    """Name the transfers of a payout."""
-    return [task_of(payout, part) for part in range(1, parts + 1)]

@@ -18,6 +18,9 @@ from engine.machine import Transitions
 from engine.payments.allowlist import Standing
 from engine.payments.chain import Absent, Included, Outcome, PayoutIntent, Pending, Shortage, SignedPayout
 
+ENGINE = "engine"
+"""Who asks for a payout that no member asked for, and who does what the machine does."""
+
 
 class Purpose(StrEnum):
     """What a payout pays for."""

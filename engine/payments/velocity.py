@@ -1,10 +1,7 @@
 """How much may leave a wallet within a stretch of time: the limit that bounds what a thief gets before he is seen."""
 
-from collections.abc import Mapping, Sequence
-
 import msgspec
 
-from engine.ids import HotWalletId, Instant
 from engine.money import AssetId
 
 
@@ -21,27 +18,9 @@ class PayoutPolicy(msgspec.Struct, frozen=True):
     """At most this leaves one hot wallet within `window_ms`."""
 
 
-class Signed(msgspec.Struct, frozen=True):
-    """What was signed before and counts: paid, or still able to be. What is proved dead does not."""
+def room_units(policy: PayoutPolicy, gone_units: int) -> int:
+    """Give how much may still be signed, after `gone_units` within the window; never below zero.
 
-    hot_wallet: HotWalletId
-    token: AssetId
-    units: int
-    at_ms: Instant
-
-
-def room_units(policy: PayoutPolicy, signed: Sequence[Signed], hot_wallet: HotWalletId, now: Instant) -> int:
-    """Give how much may still be signed now; never below zero."""
-    since = now - policy.window_ms
-    gone = sum(
-        past.units
-        for past in signed
-        if past.at_ms > since and past.hot_wallet == hot_wallet and past.token == policy.token
-    )
-    return max(0, policy.window_units - gone)
-
-
-def cap_of(policies: Mapping[AssetId, PayoutPolicy], token: AssetId) -> int:
-    """Give the cap of one transfer; 0, which nothing passes, for an asset without a policy."""
-    policy = policies.get(token)
-    return 0 if policy is None else policy.cap_units
+    What is proved dead has not gone. What still may be paid has.
+    """
+    return max(0, policy.window_units - gone_units)

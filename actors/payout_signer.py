@@ -1,0 +1,460 @@
+"""Pays out of one hot wallet: signs what is due, hands the bytes to nodes, and follows them until they are certain.
+
+The order is what makes a payout happen once, wherever we die: the bytes are written to the database in the transaction
+that checks every gate, then to the journal outside it, and only then shown to a node. They are shown again and again,
+always the same, until final blocks hold them or prove that they never will; only then are other bytes signed.
+
+Nothing that matters is kept in memory. Each step reads the database, and what a step left half done, the next one
+finds there. What a node answers to a broadcast decides nothing.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from actors.broadcast_journal import BroadcastJournal
+from engine.errors import OutcomeUnknown
+from engine.ids import Instant, PayoutTaskId
+from engine.money import Network
+from engine.payments.chain import BlockRef, PayoutIntent, Preflight, Shortage
+from engine.payments.freeze import Scope, stopping
+from engine.payments.payout import (
+    Bury,
+    Confirm,
+    Gates,
+    HandOver,
+    Sign,
+    SigningRules,
+    Wait,
+    WaitsFor,
+    next_step,
+)
+from engine.payments.ports import BytesDiffer, KeyHolder, PayoutChain
+from engine.payments.purse import UnderWay, allot
+from storage import alarms, freezes, payout_attempts, payout_memory
+from storage.database import Connection, Database
+from storage.payout_attempts import Candidate, Ending, Live, Prepared
+from storage.payout_memory import SignerRights
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CRASH_POINTS = (
+    "boot.before_compare",
+    "boot.after_keep",
+    "boot.after_bind",
+    "boot.after_note",
+    "sign.before_read",
+    "sign.after_read",
+    "sign.after_weigh",
+    "sign.after_sign",
+    "persist.before_commit",
+    "persist.after_commit",
+    "journal.before_write",
+    "journal.after_write",
+    "broadcast.before",
+    "broadcast.after",
+    "hand_over.before_commit",
+    "hand_over.after_commit",
+    "look.before",
+    "look.after",
+    "end.before_commit",
+    "end.after_commit",
+)
+"""Where the simulation lets us die: between any two steps."""
+
+
+class SignerPolicy(msgspec.Struct, frozen=True):
+    """Numbers of a signer's working."""
+
+    rules: SigningRules = SigningRules()
+    expires_after_ms: int = 240_000
+    """Counted from the final block that the bytes refer to. A dead attempt can be replaced a minute after it."""
+    batch: int = 200
+    """How many transfers one transaction, one sync and one broadcast carry."""
+    look_pause_ms: int = 1_000
+    """How long an answer of the chain about live attempts is good for."""
+    wait_pause_ms: int = 5_000
+    """When a transfer that waits is looked at again, if nobody says that something has changed."""
+    stuck_after_ms: int = 15 * 60_000
+    coin_floor_units: int = 100_000_000
+    """Below this much of the network's own coin the operator is told to refill."""
+
+
+class Signer(msgspec.Struct, frozen=True):
+    """Whose signer it is."""
+
+    rights: SignerRights
+    network: Network
+
+
+class TurnReport(msgspec.Struct, frozen=True):
+    """What a round did."""
+
+    signed: int = 0
+    handed_over: int = 0
+    confirmed: int = 0
+    buried: int = 0
+    waits: dict[str, int] = {}
+    """How many transfers wait, by code."""
+    live: int = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether there was nothing to do."""
+        return not (self.signed or self.handed_over or self.confirmed or self.buried)
+
+
+class PayoutSigner:
+    """The signer of one hot wallet. Plain: whoever runs it holds the wallet's lease and calls `turn` again and again.
+
+    A call that fails has left nothing that the next call does not find. `Retryable` and `OutcomeUnknown`: call again.
+    `StaleEpoch`: another one has the wallet, stop. `DatabaseRestored`: call `boot` again.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        database: Database,
+        chain: PayoutChain,
+        key: KeyHolder,
+        journal: BroadcastJournal,
+        clock: Callable[[], Instant],
+        policy: SignerPolicy | None = None,
+        crash_point: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._rights = signer.rights
+        self._network = signer.network
+        self._database = database
+        self._chain = chain
+        self._key = key
+        self._journal = journal
+        self._clock = clock
+        self._policy = policy or SignerPolicy()
+        self._crash_point = crash_point
+        self._has_looked = False
+        self._looked_at: Instant | None = None
+        self._alarms: dict[tuple[str, str], bool] = {}
+        """What was said last about each alarm, so that it is not said every second."""
+
+    # ------------------------------------------------------------------ boot
+
+    async def boot(self) -> None:
+        """Compare the journal with the database and ask the chain about every live attempt.
+
+        Nothing is signed before both are done. A journal that knows more than the database, or another timeline:
+        safe mode and an alarm, and the forgotten attempts are taken back.
+        """
+        self._has_looked = False
+        self._journal.open()
+        self._crash_point("boot.before_compare")
+        await self._remember()
+        await self._look(Counter())
+        self._has_looked = True
+
+    def stop(self) -> None:
+        """Wipe the key and close the journal. Nothing is signed afterwards."""
+        self._key.wipe()
+        self._journal.close()
+
+    async def _remember(self) -> None:
+        lines = {line.tx_id: line for line in self._journal.attempts()}
+        async with self._database.transaction() as connection:
+            here = await payout_memory.identity(connection)
+            unknown = await payout_memory.unknown(connection, list(lines))
+        seen = self._journal.database
+        is_other = seen is not None and (seen.system, seen.timeline) != (here.system, here.timeline)
+        if is_other or unknown:
+            found = [(lines[tx].intent, lines[tx].signed) for tx in lines if tx in unknown]
+            why = f"{len(found)} signed transfers of the journal are unknown to it" + (
+                f"; it is timeline {here.timeline} of {here.system}" if is_other else ""
+            )
+            log.error("payout.database_restored wallet=%s forgotten=%s", self._rights.hot_wallet, len(found))
+            await self._write(lambda connection: self._enter_safe_mode(connection, found, why))
+        self._crash_point("boot.after_keep")
+        await self._bind()
+        self._crash_point("boot.after_bind")
+        if seen is None or is_other:
+            self._journal.note_database(here.system, here.timeline)
+        await self._write(
+            lambda connection: payout_memory.note_seen(connection, self._rights, here, self._clock())
+        )
+        self._crash_point("boot.after_note")
+
+    async def _enter_safe_mode(
+        self, connection: Connection, found: Sequence[tuple[PayoutIntent, object]], why: str
+    ) -> None:
+        now = self._clock()
+        await payout_memory.keep(connection, self._rights, found, now)  # type: ignore[arg-type]
+        await freezes.enter(connection, Scope.GLOBAL, "", why, "engine", now, is_safe_mode=True)
+        await alarms.raise_alarm(connection, "restored_database", self._rights.hot_wallet, 1, why, now)
+
+    async def _bind(self) -> None:
+        await self._write(lambda connection: payout_memory.bind(connection, self._rights, self._clock()))
+
+    # ------------------------------------------------------------------ a round
+
+    async def turn(self) -> TurnReport:
+        """Do one round: sign what is due, hand over what is signed, and ask the chain about what is out."""
+        if not self._has_looked:
+            raise RuntimeError("boot first")
+        waits: Counter[str] = Counter()
+        signed = await self._sign(waits)
+        handed_over = await self._hand_over(waits)
+        confirmed = buried = 0
+        if self._is_look_due():
+            await self._bind()
+            confirmed, buried = await self._look(waits)
+        return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
+
+    # ------------------------------------------------------------------ sign
+
+    async def _sign(self, waits: Counter[str]) -> int:
+        self._crash_point("sign.before_read")
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            candidates = await payout_attempts.due(connection, self._rights.hot_wallet, now, self._policy.batch)
+            if not candidates:
+                return 0
+            around = await payout_attempts.surroundings(connection, self._rights.hot_wallet, now)
+            newest = await payout_attempts.newest_timestamp(connection, self._rights.hot_wallet)
+            under_way = await payout_attempts.live(connection, self._rights.hot_wallet)
+        self._crash_point("sign.after_read")
+        codes: dict[PayoutTaskId, WaitsFor] = {}
+        ready = []
+        gone = dict(around.gone)
+        for candidate in candidates:
+            so_far = msgspec.structs.replace(around, gone=gone)
+            gates = payout_attempts.gates(candidate, so_far, self._rights.hot_wallet, now)
+            step = next_step(candidate.task, None, None, gates, self._policy.rules, now)
+            if isinstance(step, Sign):
+                gone[candidate.payout.asset] = gone.get(candidate.payout.asset, 0) + candidate.task.units
+                ready.append(candidate)
+            elif isinstance(step, Wait):
+                codes[candidate.task.id] = step.code
+        prepared = []
+        if ready:
+            weighed, short = await self._weigh(ready, under_way)
+            codes |= short
+            self._crash_point("sign.after_weigh")
+            if weighed:
+                prepared = await self._prepare(weighed, Instant(max(now, newest + 1)), codes)
+        self._crash_point("sign.after_sign")
+        return await self._persist(prepared, codes, waits)
+
+    async def _weigh(
+        self, ready: Sequence[Candidate], under_way: Sequence[Live]
+    ) -> tuple[list[tuple[Candidate, Preflight]], dict[PayoutTaskId, WaitsFor]]:
+        """Ask what each transfer would need, and divide what the wallet has among them, the first ones first."""
+        by_destination = {(one.payout.destination, one.contract): one for one in ready}
+        answers = await asyncio.gather(
+            *(
+                self._chain.preflight(one.sender, destination, contract, one.task.units)
+                for (destination, contract), one in by_destination.items()
+            )
+        )
+        preflights = dict(zip(by_destination, answers, strict=True))
+        fitting, short = [], {}
+        for contract in dict.fromkeys(one.contract for one in ready):
+            same = [one for one in ready if one.contract == contract]
+            wishes = [(preflights[one.payout.destination, contract], one.task.units) for one in same]
+            out = UnderWay(
+                len(under_way),
+                sum(one.attempt.intent.fee_limit for one in under_way),
+                sum(one.task.units for one in under_way if one.attempt.intent.contract == contract),
+            )
+            for one, (weighed, _), lacks in zip(same, wishes, allot(wishes, out), strict=True):
+                if lacks is None:
+                    fitting.append((one, weighed))
+                else:
+                    short[one.task.id] = WaitsFor(lacks)
+        await self._tell_shortages(answers, set(short.values()))
+        return fitting, short
+
+    async def _prepare(
+        self,
+        weighed: Sequence[tuple[Candidate, Preflight]],
+        first_timestamp: Instant,
+        codes: dict[PayoutTaskId, WaitsFor],
+    ) -> list[Prepared]:
+        reference = await self._chain.reference()
+        prepared = []
+        for number, (candidate, preflight) in enumerate(weighed):
+            intent = self._intend(candidate, preflight, reference, Instant(first_timestamp + number))
+            try:
+                prepared.append(self._sign_one(intent))
+            except BytesDiffer as error:
+                # Never routine: our encoder or our memory is not what it should be, or somebody is at it.
+                log.error("payout.bytes_differ task=%s error=%s", intent.task, error)
+                codes[intent.task] = WaitsFor.BYTES_DIFFER
+                await self._alarm("bytes_differ", intent.task, True, 1, str(error))
+        return prepared
+
+    def _intend(
+        self, candidate: Candidate, preflight: Preflight, reference: BlockRef, timestamp_ms: Instant
+    ) -> PayoutIntent:
+        return PayoutIntent(
+            task=candidate.task.id,
+            attempt=candidate.next_attempt,
+            network=candidate.payout.network,
+            asset=candidate.payout.asset,
+            contract=candidate.contract,
+            hot_wallet=self._rights.hot_wallet,
+            sender=candidate.sender,
+            recipient=candidate.payout.destination,
+            units=candidate.task.units,
+            fee_limit=preflight.fee_limit,
+            # The chain's own clock, which decides when bytes are too old; ours may be wrong.
+            expires_at_ms=Instant(reference.time_ms + self._policy.expires_after_ms),
+            timestamp_ms=timestamp_ms,
+            reference=reference,
+        )
+
+    def _sign_one(self, intent: PayoutIntent) -> Prepared:
+        unsigned = self._chain.build(intent)
+        self._chain.check(unsigned, intent)
+        signed = self._chain.assemble(unsigned, self._key.sign(self._chain.digest(unsigned)), intent)
+        self._chain.check(signed.content, intent)
+        return Prepared(intent, signed)
+
+    async def _persist(
+        self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor], waits: Counter[str]
+    ) -> int:
+        """Write the bytes and what waits. After a commit without an answer they are forgotten here and read back."""
+        written: list[PayoutTaskId] = []
+        now = self._clock()
+        try:
+            async with self._database.transaction() as connection:
+                if prepared:
+                    started = await payout_attempts.start(connection, self._rights, prepared, now)
+                    written = started.written
+                    codes = codes | started.held_back
+                due_at = Instant(now + self._policy.wait_pause_ms)
+                await payout_attempts.wait(
+                    connection,
+                    self._rights,
+                    {task: (code, now if code is WaitsFor.NOTHING else due_at) for task, code in codes.items()},
+                )
+                self._crash_point("persist.before_commit")
+        except OutcomeUnknown as error:
+            log.warning("payout.commit_unknown wallet=%s error=%s", self._rights.hot_wallet, error)
+        self._crash_point("persist.after_commit")
+        waits.update(codes.values())
+        return len(written)
+
+    # ------------------------------------------------------------------ hand over
+
+    async def _hand_over(self, waits: Counter[str]) -> int:
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            out = await payout_attempts.live(connection, self._rights.hot_wallet)
+            # Read as late as can be: a freeze also stops bytes that are signed and have not left.
+            frozen = await freezes.in_force(connection)
+        given = []
+        for one in out:
+            is_frozen = stopping(frozen, self._network, self._rights.hot_wallet, one.companies) is not None
+            step = next_step(one.task, one.attempt, None, Gates(is_frozen=is_frozen), self._policy.rules, now)
+            if isinstance(step, HandOver):
+                given.append(one)
+            elif isinstance(step, Wait):
+                waits[step.code] += 1
+        if not given:
+            return 0
+        self._write_journal(given)
+        self._crash_point("broadcast.before")
+        answers = await self._chain.broadcast([one.attempt.signed for one in given])
+        self._crash_point("broadcast.after")
+        for one, answer in zip(given, answers, strict=True):
+            log.info("payout.broadcast task=%s tx=%s answer=%s", one.task.id, one.attempt.signed.tx_id, answer)
+        await self._write(
+            lambda connection: payout_attempts.handed_over(connection, self._rights, given, now),
+            "hand_over.before_commit",
+        )
+        self._crash_point("hand_over.after_commit")
+        return len(given)
+
+    def _write_journal(self, given: Sequence[Live]) -> None:
+        """Write what the journal does not have yet: before its first line is synced, no byte of an attempt leaves."""
+        new = [one.attempt for one in given if not self._journal.knows(one.attempt.signed.tx_id)]
+        self._crash_point("journal.before_write")
+        if new:
+            self._journal.append([(attempt.intent, attempt.signed) for attempt in new])
+        self._crash_point("journal.after_write")
+
+    # ------------------------------------------------------------------ look
+
+    def _is_look_due(self) -> bool:
+        return self._looked_at is None or self._clock() - self._looked_at >= self._policy.look_pause_ms
+
+    async def _look(self, waits: Counter[str]) -> tuple[int, int]:
+        """Ask the chain about every live attempt and write down what is certain."""
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            out = await payout_attempts.live(connection, self._rights.hot_wallet)
+        self._crash_point("look.before")
+        outcomes = await self._chain.outcomes(
+            [one.attempt.signed for one in out], [one.attempt.intent for one in out]
+        )
+        self._crash_point("look.after")
+        endings = []
+        for one, outcome in zip(out, outcomes, strict=True):
+            step = next_step(one.task, one.attempt, outcome, Gates(), self._policy.rules, now)
+            if isinstance(step, Confirm | Bury):
+                endings.append(Ending(one, step))
+            elif isinstance(step, Wait) and step.code is WaitsFor.MOVED_OTHERWISE:
+                waits[step.code] += 1
+                detail = f"{one.attempt.signed.tx_id} moved another amount than {one.task.units} units"
+                await self._alarm("payout_failed", one.task.id, True, 1, detail)
+        if endings:
+            failures_max = self._policy.rules.failures_max
+            await self._write(
+                lambda connection: payout_attempts.end(connection, self._rights, endings, failures_max, now),
+                "end.before_commit",
+            )
+            self._crash_point("end.after_commit")
+        await self._tell_stuck(out, endings, now)
+        self._looked_at = now
+        confirmed = sum(isinstance(ending.decided, Confirm) for ending in endings)
+        return confirmed, len(endings) - confirmed
+
+    # ------------------------------------------------------------------ alarms
+
+    async def _tell_shortages(self, preflights: Sequence[Preflight], short: set[WaitsFor]) -> None:
+        wallet = self._rights.hot_wallet
+        coin = min(preflight.coin_units for preflight in preflights)
+        is_low = coin < self._policy.coin_floor_units
+        await self._alarm("trx_floor", wallet, is_low, 2, f"{coin} units of coin are left for fees")
+        lacks_energy = WaitsFor.ENERGY in short or WaitsFor.COIN in short
+        words = "payouts wait: neither energy nor coin for their fees"
+        await self._alarm(Shortage.ENERGY, wallet, lacks_energy, 2, words)
+
+    async def _tell_stuck(self, out: Sequence[Live], endings: Sequence[Ending], now: Instant) -> None:
+        ended = {ending.live.task.id for ending in endings}
+        for one in out:
+            is_stuck = one.task.id not in ended and now - one.signed_at_ms > self._policy.stuck_after_ms
+            detail = f"signed at {one.signed_at_ms} and still neither paid nor proved dead"
+            if is_stuck or ("stuck_payout", one.task.id) in self._alarms:
+                await self._alarm("stuck_payout", one.task.id, is_stuck, 2, detail)
+
+    async def _alarm(self, kind: str, subject: str, is_on: bool, severity: int, detail: str) -> None:
+        if self._alarms.get((kind, subject)) is is_on:
+            return
+        if is_on:
+            await self._write(
+                lambda connection: alarms.raise_alarm(connection, kind, subject, severity, detail, self._clock())
+            )
+        else:
+            await self._write(lambda connection: alarms.clear_alarm(connection, kind, subject, self._clock()))
+        self._alarms[kind, subject] = is_on
+
+    async def _write(self, work: Callable[[Connection], Awaitable[T]], crash_point: str = "") -> T:
+        async with self._database.transaction() as connection:
+            done = await work(connection)
+            if crash_point:
+                self._crash_point(crash_point)
+        return done
