@@ -46,16 +46,14 @@ class Agreement:
     contract: str
     units: int
     cap: int
-    """No single transfer may be larger."""
+    """It is paid in transfers of this much, and one of the rest."""
     approvers: frozenset[str]
     approvals_needed: int
     initiator: str
     backing: str | None = None
     """The incoming transaction that pays for it; None: money that is at the platform already."""
     is_off: bool = False
-    """Called off, or never due: it need not be paid. What people called off must not be paid either, unless the
-    bytes were signed before (`off_at`)."""
-    off_at: int = NEVER
+    """Not due, or not any more: it need not be paid."""
 
     def parts(self) -> list[int]:
         """Cut the amount at the cap, as anybody would with pencil and paper."""
@@ -91,6 +89,8 @@ class Story:
     """(contract, address) → when it was in the allow-list."""
     frozen: dict[tuple[str, str], list[Window]] = field(default_factory=lambda: defaultdict(list))
     """(scope, subject) → when nothing new was to be signed there; scopes: global, wallet (address), company."""
+    caps: list[tuple[int, int]] = field(default_factory=list)
+    """(moment, units): the most that one transfer might carry from then on."""
     signed: dict[str, int] = field(default_factory=dict)
     """Transaction → the moment at which the key signed it."""
     leaks: list[str] = field(default_factory=list)
@@ -100,6 +100,10 @@ class Story:
     restored: list[int] = field(default_factory=list)
     final_states: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Task → state and transaction at the end."""
+
+    def shut(self, windows: list[Window], moment: int) -> None:
+        """End the newest window."""
+        windows[-1] = Window(windows[-1].begins, moment)
 
 
 @dataclass
@@ -112,6 +116,7 @@ class Findings:
     strangers: list[str] = field(default_factory=list)
     """Paid although nobody agreed on this amount to this address."""
     unapproved: list[str] = field(default_factory=list)
+    over_cap: list[str] = field(default_factory=list)
     not_allowed: list[str] = field(default_factory=list)
     unbacked: list[str] = field(default_factory=list)
     while_frozen: list[str] = field(default_factory=list)
@@ -186,8 +191,9 @@ def _judge(
     if signed is None:
         findings.strangers.append(f"{what}: our key never signed this")
         return
-    if signed >= agreement.off_at:
-        findings.unapproved.append(f"{what}: it was called off before it was signed")
+    cap = next((cap for since, cap in reversed(story.caps) if since < signed), NEVER)
+    if movement.units > cap:
+        findings.over_cap.append(f"{what}: {movement.units} at once, {cap} was allowed")
     yes = {
         approval.member
         for approval in approvals
