@@ -57,8 +57,12 @@ def of_key(key: PrivateKey) -> bytes:
     return PREFIX + keccak256(key.public_key.format(compressed=False)[1:])[-20:]
 
 
+@lru_cache(maxsize=8192)
 def signer(digest: bytes, signature: bytes) -> bytes:
-    """Give the address whose key signed; raise ValueError when no key can have."""
+    """Give the address whose key signed; raise ValueError when no key can have.
+
+    Kept for a while: the same bytes are broadcast again and again, and a recovery is the dearest step of all.
+    """
     recovery = signature[64] - 27 if signature[64] >= 27 else signature[64]
     public = PublicKey.from_signature_and_message(signature[:64] + bytes([recovery]), digest, hasher=None)
     return PREFIX + keccak256(public.format(compressed=False)[1:])[-20:]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_abi import encode
+from eth_abi.abi import encode
 
 from .addresses import keccak256
 

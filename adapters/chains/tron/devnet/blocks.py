@@ -1,4 +1,4 @@
-"""Blocks as java-tron names them: the id is the number and the rest of the header's hash, so it fixes all before it."""
+"""Blocks as java-tron names them: an id is number and header hash, so it commits to all blocks before."""
 
 import hashlib
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def make_block(
 
 def merkle_root(transactions: Sequence[Transaction]) -> bytes:
     """Hash the transactions, signatures too, into one root; nothing gives zeros."""
-    level = [hashlib.sha256(each.packed()).digest() for each in transactions]
+    level = [hashlib.sha256(each.content).digest() for each in transactions]
     while len(level) > 1:
         pairs = [hashlib.sha256(level[at] + level[at + 1]).digest() for at in range(0, len(level) - 1, 2)]
         level = pairs + level[2 * len(pairs) :]

@@ -233,7 +233,8 @@ class Chain:
         self._turn += 1
         chance = random.Random(f"{self.rules.seed}/fork/{self._forks}")  # noqa: S311
         abandoned = self._go_back(to_number)
-        survivors, forgotten = [], []
+        survivors: list[Transaction] = []
+        forgotten: list[Transaction] = []
         for block in abandoned:
             for included in block.included:
                 is_lost = included.transaction.id in lost or chance.random() < drop_share

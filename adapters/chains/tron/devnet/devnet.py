@@ -5,7 +5,7 @@ Pure: no sockets, no threads, no clock and no chance of its own. `server.py` put
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 from coincurve import PrivateKey
@@ -16,7 +16,7 @@ from .blocks import Block
 from .chain import Chain, Clock, Reorganisation, Rules
 from .faults import Chooser
 from .nodes import Node, Shared
-from .transactions import Call, Contract, Raw, Transaction, Transfer, make, with_signers
+from .transactions import Call, Contract, Raw, Transaction, Transfer, make, signed_with, with_signers
 from .world import Decree, Deploy, SetAccount, World
 
 BANK_TRX = 10**17
@@ -36,7 +36,7 @@ class Funding(msgspec.Struct, frozen=True):
 
 
 class Devnet:
-    """The whole network. Everything that it does follows from its rules, its funding and the calls in their order."""
+    """The whole network. All that it does follows from its rules, its funding and the calls in their order."""
 
     def __init__(
         self,
@@ -81,9 +81,19 @@ class Devnet:
             block = self.chain.produce()
         return block
 
-    def fork(self, depth: int, **how: object) -> Reorganisation:
-        """Replace the newest blocks: `Chain.fork`."""
-        return self.chain.fork(depth, **how)  # type: ignore[arg-type]
+    def fork(
+        self,
+        depth: int,
+        *,
+        drop_share: float = 0.0,
+        delay_share: float = 0.5,
+        lost: Container[str] = (),
+        rewrite_solid: bool = False,
+    ) -> Reorganisation:
+        """Replace the newest blocks, as `Chain.fork` tells."""
+        return self.chain.fork(
+            depth, drop_share=drop_share, delay_share=delay_share, lost=lost, rewrite_solid=rewrite_solid
+        )
 
     # ------------------------------------------------------------------ faults
 
@@ -164,7 +174,7 @@ class Devnet:
         )
         unsigned = make(raw)
         signature = key.sign_recoverable(bytes.fromhex(unsigned.id), hasher=None)
-        return with_signers(make(raw, (signature,)))
+        return with_signers(signed_with(unsigned, signature))
 
     def _by_bank(self, contract: Contract) -> str:
         transaction = self.sign(contract, self._bank_key)

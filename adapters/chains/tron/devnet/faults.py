@@ -1,11 +1,12 @@
 """How a node misbehaves, as data: what it shows of the chain, and what becomes of a request.
 
-A `Conduct` holds for every request of a node until another is set, or for exactly the next one; or a chooser, which
-a simulation installs, gives one per request. What was injected is counted by its name.
+A `Conduct` holds for every request of a node until another is set, or for exactly the next one; or a chooser,
+which a simulation installs, gives one per request. What was injected is counted by its name.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -96,7 +97,7 @@ class Request(msgspec.Struct, frozen=True):
 
     node: str
     path: str
-    body: dict
+    body: dict[str, Any]
     is_broadcast: bool
     number: int
     """Of all requests to the devnet, from 0."""

@@ -1,7 +1,7 @@
 """A node: answers java-tron's HTTP API about the one chain, as well or as badly as its conduct says.
 
-`answer` is the whole door: a path and a body in, a status and JSON out, no sockets. The names of the methods at the
-bottom are the names of the endpoints.
+`answer` is the whole door: a path and a body in, a status and JSON out, no sockets. Methods that are named in one
+word are endpoints, and have the endpoint's name.
 """
 
 from collections import Counter, deque
@@ -81,7 +81,7 @@ _REFUSALS = {
 
 
 class Shared:
-    """What the nodes of a devnet have in common: the chain, pages that are made already, the chooser, the counts."""
+    """What the nodes of a devnet have in common: the chain, pages that are made already, the chooser, counts."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -527,7 +527,10 @@ HANDLERS: dict[str, Callable[..., Any]] = {
         "broadcasthex",
     )
 }
-_BROADCASTS = {name: HANDLERS[name] for name in ("broadcasttransaction", "broadcasthex")}
+_BROADCASTS: dict[str, Callable[[Node, Body, Conduct], Answer]] = {
+    "broadcasttransaction": Node.broadcasttransaction,
+    "broadcasthex": Node.broadcasthex,
+}
 _NOT_SOLID = {
     ("walletsolidity", name)
     for name in (

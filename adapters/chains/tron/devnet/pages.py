@@ -1,4 +1,4 @@
-"""Blocks, receipts and accounts in java-tron's JSON: its names, its hex, and nothing where a value is the default."""
+"""Blocks, receipts and accounts in java-tron's JSON: its names, its hex, nothing where a value is the default."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ from .world import Included, World
 
 KEPT = 4_096
 
+Page = Any
+
 TOTAL_NET_LIMIT = 43_200_000_000
 TOTAL_NET_WEIGHT = 26_000_000_000
 TOTAL_ENERGY_LIMIT = 180_000_000_000
@@ -22,9 +24,9 @@ class Pages:
 
     def __init__(self, producers: dict[bytes, PrivateKey]) -> None:
         self._producers = producers
-        self._kept: dict[tuple[str, str, bool], Any] = {}
+        self._kept: dict[tuple[str, str, bool], Page] = {}
 
-    def block(self, block: Block, included: list[Included], *, visible: bool) -> dict[str, Any]:
+    def block(self, block: Block, included: list[Included], *, visible: bool) -> Page:
         """Give a block with some of its transactions."""
         whole = len(included) == len(block.included)
         key = ("block", block.id, visible)
@@ -38,7 +40,7 @@ class Pages:
             ]
         return self._keep(key, page) if whole else page
 
-    def header(self, block: Block, *, visible: bool) -> dict[str, Any]:
+    def header(self, block: Block, *, visible: bool) -> Page:
         """Give a block without transactions."""
         key = ("header", block.id, visible)
         if key in self._kept:
@@ -57,7 +59,7 @@ class Pages:
         header = {"raw_data": raw, "witness_signature": signature.hex()}
         return self._keep(key, {"blockID": block.id, "block_header": header})
 
-    def receipts(self, block: Block, included: list[Included]) -> list[dict[str, Any]]:
+    def receipts(self, block: Block, included: list[Included]) -> Page:
         """Give the receipts of some of a block's transactions."""
         whole = len(included) == len(block.included)
         key = ("receipts", block.id, False)
@@ -66,7 +68,7 @@ class Pages:
         page = [receipt(block, each) for each in included]
         return self._keep(key, page) if whole else page
 
-    def _keep(self, key: tuple[str, str, bool], page: Any) -> Any:
+    def _keep(self, key: tuple[str, str, bool], page: Page) -> Page:
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[key] = page

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 VARINT, BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}
+_SMALL = [bytes([value]) for value in range(0x80)]
 
 
 class Malformed(ValueError):
@@ -16,6 +17,8 @@ class Malformed(ValueError):
 
 def varint(value: int) -> bytes:
     """Write an unsigned number; a negative one as its 64 bits."""
+    if 0 <= value <= 0x7F:
+        return _SMALL[value]
     value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while value > 0x7F:
@@ -54,6 +57,8 @@ def fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
+    if at < len(content) and content[at] < 0x80:
+        return content[at], at + 1
     value = shift = 0
     while True:
         if at >= len(content) or shift > 63:

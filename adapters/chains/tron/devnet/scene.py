@@ -64,7 +64,9 @@ class Scene:
             numbers += [each.number for each in self._chain.abandoned]
         for each in numbers:
             block = self.block(each) if each <= self.limit(solid=solid) else None
-            for included in () if block is None else self.shown(block):
+            if block is None:
+                continue
+            for included in self.shown(block):
                 if included.transaction.id == transaction_id:
                     return block, included
         return None

@@ -43,7 +43,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """Who may sign for an account: keys whose weights reach the threshold, an active one for some operations only."""
+    """Who may sign for an account: keys whose weights reach a threshold; an active one, for some operations."""
 
     id: int
     name: str
@@ -113,13 +113,11 @@ class Transaction(msgspec.Struct, frozen=True):
     id: str
     raw: Raw
     raw_bytes: bytes
+    content: bytes
+    """The protobuf bytes of the whole, without a result."""
     signatures: tuple[bytes, ...] = ()
     signers: tuple[bytes, ...] = ()
-    """Whose keys signed, in the order of the signatures. Filled by `with_signers`, which may find that none did."""
-
-    def packed(self) -> bytes:
-        """Give the protobuf bytes of the whole, without a result."""
-        return field(1, self.raw_bytes) + b"".join(field(2, each) for each in self.signatures)
+    """Whose keys signed, in the order of the signatures. Filled by `with_signers`."""
 
     @property
     def owner(self) -> bytes:
@@ -129,12 +127,17 @@ class Transaction(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Give the bandwidth that it needs."""
-        return len(self.packed()) + RESULT_BYTES
+        return len(self.content) + RESULT_BYTES
 
 
 def make(raw: Raw, signatures: tuple[bytes, ...] = ()) -> Transaction:
     """Pack a raw part."""
     return _of_bytes(raw, raw.packed(), signatures)
+
+
+def signed_with(unsigned: Transaction, *signatures: bytes) -> Transaction:
+    """Add signatures to the same raw bytes."""
+    return _of_bytes(unsigned.raw, unsigned.raw_bytes, signatures)
 
 
 def with_signers(transaction: Transaction) -> Transaction:
@@ -178,7 +181,8 @@ def unpack_raw(content: bytes) -> Raw:
 
 
 def _of_bytes(raw: Raw, raw_bytes: bytes, signatures: tuple[bytes, ...]) -> Transaction:
-    return Transaction(hashlib.sha256(raw_bytes).hexdigest(), raw, raw_bytes, signatures)
+    content = field(1, raw_bytes) + b"".join(field(2, each) for each in signatures)
+    return Transaction(hashlib.sha256(raw_bytes).hexdigest(), raw, raw_bytes, content, signatures)
 
 
 def _by_number(content: bytes) -> dict[int, int | bytes]:

@@ -1,7 +1,7 @@
 """The state of the chain, and what a transaction does to it: permissions, fees, TRX, contracts.
 
-A world stands at a height, executes the next block's contents and can go back. Given the same blocks two worlds are
-equal; nothing in here reads a clock or draws a number. The rules and their words are java-tron's
+A world stands at a height, executes the next block's contents and can go back. Given the same blocks two worlds
+are equal; nothing in here reads a clock or draws a number. The rules and their words are java-tron's
 (`Manager.processTransaction`, `BandwidthProcessor`, `ReceiptCapsule`).
 """
 
@@ -18,7 +18,7 @@ from .transactions import KINDS, Call, Permission, Transaction, Transfer, Update
 ENERGY_FACTOR = 34_000
 """What a token as busy as USDT costs on top: 64 thousand energy for a transfer, 130 thousand to a new holder."""
 BLOCKS_KEPT = 400
-"""How far a world can go back. Reorganisations end at the solid block; lagging nodes and drills go a little deeper."""
+"""How far a world can go back. Reorganisations end at the solid block; lagging nodes go a little deeper."""
 SIGNATURES_MAX = 5
 CONSTANT_ENERGY_MAX = 100_000_000
 
@@ -237,7 +237,7 @@ class World:
     def _pay_bandwidth(
         self, owner: Account, transaction: Transaction, now_ms: int
     ) -> tuple[Account, int, int, int]:
-        """Give the owner after bandwidth, memo and many signatures, what was used and burned, and the whole fee."""
+        """Give the owner after bandwidth, memo and many signatures; bandwidth used and burned; the whole fee."""
         parameters = self.parameters
         contract = transaction.raw.contract
         extra = parameters.memo_fee if transaction.raw.memo else 0
