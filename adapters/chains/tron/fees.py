@@ -2,8 +2,8 @@
 
 A contract call uses energy; what the wallet has not staked for is burned in TRX. The fee limit is a ceiling over
 all of it: when it is too low the call fails, nothing moves, and the TRX is gone; when it is high it costs nothing.
-A recipient who holds none of the token costs twice as much as one who does, and can become one between the estimate
-and the block. So the limit always covers the dear case.
+A recipient who holds none of the token costs twice as much as one who does, and can give all of it away between
+the estimate and the block. So the limit always covers the dear case.
 """
 
 from collections.abc import Awaitable, Callable, Hashable

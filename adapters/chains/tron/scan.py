@@ -2,9 +2,9 @@
 
 A block includes a transaction only while its parent's time is before the expiration (java-tron,
 `Manager.validateCommon`). So a payout is dead when some final block's parent is past the expiration and none of
-the blocks from the reference on, to that one, holds it. One node is believed of its own chain only if that chain is
-unbroken: every block read, the first the child of the reference, each the parent of the next. Nothing is concluded
-from a node that does not find a transaction, that lags, or that leaves a block out.
+the blocks from the reference on, to that one, holds it. One node is believed of its own chain only if that chain
+is unbroken: every block read, the first the child of the reference, each the parent of the next. Nothing is
+concluded from a node that does not find a transaction, that lags, or that leaves a block out.
 """
 
 import asyncio

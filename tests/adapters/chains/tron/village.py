@@ -12,7 +12,7 @@ from typing import Any
 from adapters.chains.rpc import Answer, NodePool
 from adapters.chains.tron import addresses, codec
 from adapters.chains.tron.keys import HotWalletKey
-from engine.errors import Retryable
+from engine.errors import OutcomeUnknown, Retryable
 from engine.ids import HotWalletId, Instant, PayoutTaskId
 from engine.money import AssetId, Network
 from engine.payments.chain import BlockRef, PayoutIntent, SignedPayout
@@ -91,6 +91,8 @@ class Village:
         self.blocks: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
         self.tampers: dict[str, list[Tamper]] = {name: [] for name in nodes}
         self.final_of: dict[str, int] = {}
+        """Nodes that are behind, and how far they are."""
+        self.silent: set[str] = set()
         self.pool = NodePool(
             "tron", nodes, self, self.clock, lambda kind, detail: self.troubles.append((kind, detail))
         )
@@ -123,6 +125,8 @@ class Village:
     async def post(self, node: str, path: str, body: dict[str, Any]) -> Answer:
         """Answer as java-tron does. Fulfils `Transport`."""
         self.asked.append((node, path))
+        if node in self.silent:
+            raise OutcomeUnknown(f"{node} says nothing")
         answer = self.honest(node, path, body)
         for change in self.tampers[node]:
             answer = change(path, body, answer)
