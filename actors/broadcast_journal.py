@@ -68,7 +68,7 @@ class BroadcastJournal:
         self._descriptor: int | None = None
         self._count = 0
         self._head = ""
-        self._known: set[TxId] = set()
+        self._known: dict[TxId, None] = {}
         self._database: DatabaseSeen | None = None
 
     def open(self) -> None:
@@ -88,7 +88,7 @@ class BroadcastJournal:
         if is_new:
             _sync_folder(self._path.parent)
         lines = self._repair()
-        self._count, self._head, self._known, self._database = 0, "", set(), None
+        self._count, self._head, self._known, self._database = 0, "", {}, None
         self._take_in(lines)
 
     def close(self) -> None:
@@ -105,6 +105,11 @@ class BroadcastJournal:
     def knows(self, tx_id: TxId) -> bool:
         """Tell whether there is a line of this transaction."""
         return tx_id in self._known
+
+    @property
+    def newest(self) -> TxId | None:
+        """Give the transaction of the last attempt's line."""
+        return next(reversed(self._known), None)
 
     def attempts(self) -> list[AttemptLine]:
         """Read every signed attempt, oldest first."""
@@ -143,7 +148,7 @@ class BroadcastJournal:
         for line in lines:
             match line:
                 case AttemptLine(tx_id=tx_id):
-                    self._known.add(tx_id)
+                    self._known[tx_id] = None
                 case DatabaseSeen():
                     self._database = line
         if lines:

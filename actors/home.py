@@ -40,6 +40,8 @@ class Home:
         self.postgres = self.path / "postgres"
         self.venue = self.path / "venue"
         self.recordings = self.path / "recordings"
+        self.journals = self.path / "journals"
+        self.devnet = self.path / "devnet"
         self.sealing_keys = self.path / "sealing.keys"
         self.log = self.path / "trellis.log"
         self._lock = self.path / "running.lock"

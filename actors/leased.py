@@ -8,14 +8,14 @@ database; and the writer stops by its own clock before the database would let an
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Protocol
 
 import msgspec
 
 from actors.clock import now_ms
-from engine.errors import OutcomeUnknown, VenueError
+from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
 from engine.ids import Instant
 from storage.database import Database
 from storage.events import listen
@@ -38,6 +38,10 @@ class Writer(Protocol):
         """Do what is due now, once. True: there is more to do at once."""
         ...
 
+    def stop(self) -> None:
+        """Let go of what only one life may hold (a key, a file). Called once at the end of each life."""
+        ...
+
 
 class WriterReport(msgspec.Struct, frozen=True):
     """How a writer is. `turned_ms` is when it last finished a turn."""
@@ -55,7 +59,7 @@ class LeasedWriter:
         self,
         database: Database,
         name: str,
-        make: Callable[[Lease], Writer],
+        make: Callable[[Lease], Awaitable[Writer]],
         *,
         ttl_ms: int,
         pause_s: float,
@@ -102,9 +106,7 @@ class LeasedWriter:
         log.info("writer.begins name=%s epoch=%s", self._name, self._epoch)
         keeping = asyncio.create_task(keeper.keep(_nothing))
         try:
-            await self._work(keeper)
-        except StaleEpoch as error:
-            self._trouble(f"its lease is over: {error}")
+            await self._begin(keeper)
         finally:
             keeping.cancel()
             with suppress(asyncio.CancelledError):
@@ -119,8 +121,30 @@ class LeasedWriter:
             self._trouble(f"the database does not answer: {error}")
             return None
 
-    async def _work(self, keeper: LeaseKeeper) -> None:
-        writer = self._make(keeper.lease)
+    async def _begin(self, keeper: LeaseKeeper) -> None:
+        try:
+            writer = await self._make(keeper.lease)
+        except Exception as error:
+            log.exception("writer.not_made name=%s", self._name)
+            self._trouble(f"cannot begin: {error}")
+            await asyncio.sleep(TROUBLE_PAUSE_S)
+            return
+        try:
+            await self._work(keeper, writer)
+        except StaleEpoch as error:
+            self._trouble(f"its lease is over: {error}")
+        except OutcomeUnknown as error:
+            # What it holds in memory may be older than the database: a new life reads it again.
+            self._trouble(str(error))
+        except Exception as error:
+            # A mistake of ours must not end the writer for good; each new life starts from the database.
+            log.exception("writer.failed name=%s", self._name)
+            self._trouble(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(TROUBLE_PAUSE_S)
+        finally:
+            writer.stop()
+
+    async def _work(self, keeper: LeaseKeeper, writer: Writer) -> None:
         is_up = False
         while keeper.is_safe:
             try:
@@ -128,21 +152,9 @@ class LeasedWriter:
                     await writer.boot()
                     is_up = True
                 has_more = await writer.turn()
-            except OutcomeUnknown as error:
-                # What it holds in memory may be older than the database: a new life reads it again.
-                self._trouble(str(error))
-                return
-            except StaleEpoch:
-                raise
-            except VenueError as error:
+            except (Retryable, Rejected) as error:
                 self._trouble(str(error))
                 await asyncio.sleep(TROUBLE_PAUSE_S)
-            except Exception as error:
-                # A mistake of ours must not end the writer for good; each new life starts from the database.
-                log.exception("writer.failed name=%s", self._name)
-                self._trouble(f"{type(error).__name__}: {error}")
-                await asyncio.sleep(TROUBLE_PAUSE_S)
-                return
             else:
                 self._turned_ms, self._problem = now_ms(), ""
                 if not has_more:

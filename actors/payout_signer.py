@@ -12,17 +12,19 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
-from engine.errors import OutcomeUnknown
+from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
 from engine.ids import Instant, PayoutTaskId
 from engine.money import Network
-from engine.payments.chain import BlockRef, PayoutIntent, Preflight, Shortage
+from engine.payments.chain import BlockRef, PayoutIntent, Preflight, Shortage, SignedPayout
 from engine.payments.freeze import Scope, stopping
 from engine.payments.payout import (
+    ENGINE,
     Bury,
     Confirm,
     Gates,
@@ -37,12 +39,16 @@ from engine.payments.ports import BytesDiffer, KeyHolder, PayoutChain
 from engine.payments.purse import UnderWay, allot
 from storage import alarms, freezes, payout_attempts, payout_memory
 from storage.database import Connection, Database
+from storage.events import EVERYTHING, SIGNERS_CHANNEL, listen
 from storage.payout_attempts import Candidate, Ending, Live, Prepared
-from storage.payout_memory import SignerRights
+from storage.payout_memory import DatabaseRestored, SignerRights
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+IDLE_PAUSE_S = 3.0
+ERROR_PAUSE_S = 1.0
 
 CRASH_POINTS = (
     "boot.before_compare",
@@ -102,12 +108,6 @@ class TurnReport(msgspec.Struct, frozen=True):
     buried: int = 0
     waits: dict[str, int] = {}
     """How many transfers wait, by code."""
-    live: int = 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether there was nothing to do."""
-        return not (self.signed or self.handed_over or self.confirmed or self.buried)
 
 
 class PayoutSigner:
@@ -187,11 +187,11 @@ class PayoutSigner:
         self._crash_point("boot.after_note")
 
     async def _enter_safe_mode(
-        self, connection: Connection, found: Sequence[tuple[PayoutIntent, object]], why: str
+        self, connection: Connection, found: Sequence[tuple[PayoutIntent, SignedPayout]], why: str
     ) -> None:
         now = self._clock()
-        await payout_memory.keep(connection, self._rights, found, now)  # type: ignore[arg-type]
-        await freezes.enter(connection, Scope.GLOBAL, "", why, "engine", now, is_safe_mode=True)
+        await payout_memory.keep(connection, self._rights, found, now)
+        await freezes.enter(connection, Scope.GLOBAL, "", why, ENGINE, now, is_safe_mode=True)
         await alarms.raise_alarm(connection, "restored_database", self._rights.hot_wallet, 1, why, now)
 
     async def _bind(self) -> None:
@@ -204,6 +204,7 @@ class PayoutSigner:
         if not self._has_looked:
             raise RuntimeError("boot first")
         waits: Counter[str] = Counter()
+        # What is new first: a payout is not to wait while the chain is asked about a hundred others.
         signed = await self._sign(waits)
         handed_over = await self._hand_over(waits)
         confirmed = buried = 0
@@ -211,6 +212,45 @@ class PayoutSigner:
             await self._bind()
             confirmed, buried = await self._look(waits)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
+
+    async def run(self) -> None:
+        """Boot and do rounds, woken up by whatever concerns the wallet, until cancelled or the lease is over.
+
+        Raises `StaleEpoch` then. Whatever else goes wrong is logged and tried again after a pause.
+        """
+        woken = asyncio.Event()
+        listening = asyncio.create_task(self._listen(woken), name=f"listen {self._rights.hot_wallet}")
+        try:
+            while True:
+                woken.clear()
+                pause_s = await self._round_or_pause()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), pause_s)
+        finally:
+            listening.cancel()
+
+    async def _round_or_pause(self) -> float:
+        """Do one round and give the longest pause until the next, in seconds."""
+        try:
+            if not self._has_looked:
+                await self.boot()
+            report = await self.turn()
+        except DatabaseRestored as error:
+            log.error("payout.compare_again wallet=%s error=%s", self._rights.hot_wallet, error)
+            self._has_looked = False
+            return 0.0
+        except VenueError as error:
+            log.warning("payout.round_failed wallet=%s error=%s", self._rights.hot_wallet, error)
+            return ERROR_PAUSE_S
+        if report.signed == self._policy.batch:
+            return 0.0
+        return self._policy.look_pause_ms / 1000 if WaitsFor.CHAIN in report.waits else IDLE_PAUSE_S
+
+    async def _listen(self, woken: asyncio.Event) -> None:
+        async with aclosing(listen(self._database, SIGNERS_CHANNEL)) as wake_ups:
+            async for wallet in wake_ups:
+                if wallet in (EVERYTHING, self._rights.hot_wallet):
+                    woken.set()
 
     # ------------------------------------------------------------------ sign
 
@@ -221,8 +261,11 @@ class PayoutSigner:
             candidates = await payout_attempts.due(connection, self._rights.hot_wallet, now, self._policy.batch)
             if not candidates:
                 return 0
+            newest_line = self._journal.newest
+            if newest_line is not None and await payout_memory.unknown(connection, [newest_line]):
+                raise DatabaseRestored(f"the database does not know {newest_line}, which the journal does")
             around = await payout_attempts.surroundings(connection, self._rights.hot_wallet, now)
-            newest = await payout_attempts.newest_timestamp(connection, self._rights.hot_wallet)
+            newest_ms = await payout_attempts.newest_timestamp(connection, self._rights.hot_wallet)
             under_way = await payout_attempts.live(connection, self._rights.hot_wallet)
         self._crash_point("sign.after_read")
         codes: dict[PayoutTaskId, WaitsFor] = {}
@@ -243,7 +286,7 @@ class PayoutSigner:
             codes |= short
             self._crash_point("sign.after_weigh")
             if weighed:
-                prepared = await self._prepare(weighed, Instant(max(now, newest + 1)), codes)
+                prepared = await self._prepare(weighed, Instant(max(now, newest_ms + 1)), codes)
         self._crash_point("sign.after_sign")
         return await self._persist(prepared, codes, waits)
 
@@ -251,18 +294,21 @@ class PayoutSigner:
         self, ready: Sequence[Candidate], under_way: Sequence[Live]
     ) -> tuple[list[tuple[Candidate, Preflight]], dict[PayoutTaskId, WaitsFor]]:
         """Ask what each transfer would need, and divide what the wallet has among them, the first ones first."""
-        by_destination = {(one.payout.destination, one.contract): one for one in ready}
+        by_destination = {_destination(one): one for one in ready}
         answers = await asyncio.gather(
-            *(
-                self._chain.preflight(one.sender, destination, contract, one.task.units)
-                for (destination, contract), one in by_destination.items()
-            )
+            *(self._preflight(one) for one in by_destination.values()),
         )
-        preflights = dict(zip(by_destination, answers, strict=True))
-        fitting, short = [], {}
+        preflights: dict[tuple[str, str], Preflight] = {}
+        fitting: list[tuple[Candidate, Preflight]] = []
+        short: dict[PayoutTaskId, WaitsFor] = {}
+        for destination, answer in zip(by_destination, answers, strict=True):
+            if isinstance(answer, Preflight):
+                preflights[destination] = answer
+            else:
+                short |= {one.task.id: answer for one in ready if _destination(one) == destination}
         for contract in dict.fromkeys(one.contract for one in ready):
-            same = [one for one in ready if one.contract == contract]
-            wishes = [(preflights[one.payout.destination, contract], one.task.units) for one in same]
+            same = [one for one in ready if one.contract == contract and one.task.id not in short]
+            wishes = [(preflights[_destination(one)], one.task.units) for one in same]
             out = UnderWay(
                 len(under_way),
                 sum(one.attempt.intent.fee_limit for one in under_way),
@@ -273,8 +319,20 @@ class PayoutSigner:
                     fitting.append((one, weighed))
                 else:
                     short[one.task.id] = WaitsFor(lacks)
-        await self._tell_shortages(answers, set(short.values()))
+        await self._tell_shortages(list(preflights.values()), set(short.values()))
         return fitting, short
+
+    async def _preflight(self, one: Candidate) -> Preflight | WaitsFor:
+        """Weigh one transfer. One destination that the nodes do not like must not hold the others up."""
+        try:
+            return await self._chain.preflight(one.sender, one.payout.destination, one.contract, one.task.units)
+        except Rejected as error:
+            log.error("payout.refused task=%s error=%s", one.task.id, error)
+            await self._alarm("payout_failed", one.task.id, True, 2, f"the nodes refuse to weigh it: {error}")
+            return WaitsFor.REFUSED
+        except (Retryable, OutcomeUnknown) as error:
+            log.warning("payout.not_weighed task=%s error=%s", one.task.id, error)
+            return WaitsFor.CHAIN
 
     async def _prepare(
         self,
@@ -288,7 +346,7 @@ class PayoutSigner:
             intent = self._intend(candidate, preflight, reference, Instant(first_timestamp + number))
             try:
                 prepared.append(self._sign_one(intent))
-            except BytesDiffer as error:
+            except (BytesDiffer, ValueError) as error:
                 # Never routine: our encoder or our memory is not what it should be, or somebody is at it.
                 log.error("payout.bytes_differ task=%s error=%s", intent.task, error)
                 codes[intent.task] = WaitsFor.BYTES_DIFFER
@@ -356,6 +414,7 @@ class PayoutSigner:
             # Read as late as can be: a freeze also stops bytes that are signed and have not left.
             frozen = await freezes.in_force(connection)
         given = []
+        held_back: dict[PayoutTaskId, tuple[WaitsFor, Instant]] = {}
         for one in out:
             is_frozen = stopping(frozen, self._network, self._rights.hot_wallet, one.companies) is not None
             step = next_step(one.task, one.attempt, None, Gates(is_frozen=is_frozen), self._policy.rules, now)
@@ -363,6 +422,10 @@ class PayoutSigner:
                 given.append(one)
             elif isinstance(step, Wait):
                 waits[step.code] += 1
+                if step.code is not one.waits_for:
+                    held_back[one.task.id] = step.code, now
+        if held_back:
+            await self._write(lambda connection: payout_attempts.wait(connection, self._rights, held_back))
         if not given:
             return 0
         self._write_journal(given)
@@ -425,6 +488,8 @@ class PayoutSigner:
     # ------------------------------------------------------------------ alarms
 
     async def _tell_shortages(self, preflights: Sequence[Preflight], short: set[WaitsFor]) -> None:
+        if not preflights:
+            return
         wallet = self._rights.hot_wallet
         coin = min(preflight.coin_units for preflight in preflights)
         is_low = coin < self._policy.coin_floor_units
@@ -458,3 +523,7 @@ class PayoutSigner:
             if crash_point:
                 self._crash_point(crash_point)
         return done
+
+
+def _destination(candidate: Candidate) -> tuple[str, str]:
+    return candidate.payout.destination, candidate.contract

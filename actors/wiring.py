@@ -20,6 +20,7 @@ from actors import redaction
 from actors import settings as settings_module
 from actors.dotenv import merged_environment
 from actors.home import Home
+from actors.plan import ClubPlan
 from actors.settings import Settings
 from adapters.exchanges import registry
 from adapters.exchanges.paper.client import open_account as open_paper_account
@@ -60,6 +61,8 @@ class Plan(msgspec.Struct, frozen=True):
     lease_ttl_ms: int = LEASE_TTL_MS
     sealing_keys: Path | None = None
     """None: the file in the home folder."""
+    club: ClubPlan | None = None
+    """None: companies do not settle here."""
 
     def __repr__(self) -> str:
         return f"Plan(dsn=***, paper_port={self.paper_port}, bots_per_host={self.bots_per_host})"

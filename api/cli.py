@@ -1,23 +1,17 @@
 """Commands that start the program, and those that ask a running one over its API."""
 
 import os
-import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from actors.cli import FAILED, PROGRAM_EPILOG, fail, read_environment, read_keys, read_settings
+from actors.cli import FAILED, PROGRAM_EPILOG, fail, read_keys, read_settings
+from api.console.asking import confirm, connect, json_option, print_answer, yes_option
 
 if TYPE_CHECKING:
     from api.console.client import Client
-
-PIPED_WIDTH = 200
-"""Columns of a table that goes into a pipe or a file: nobody's terminal cuts it there."""
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON, for scripts.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 # ---------------------------------------------------------------------- up
@@ -73,8 +67,8 @@ def status(as_json: bool) -> None:
     """Show the program's parts and the bots by status."""
     from api.console import show
 
-    answer = _client().get("/api/v1/status")
-    _print(answer, as_json, show.status)
+    answer = connect().get("/api/v1/status")
+    print_answer(answer, as_json, show.status)
     raise SystemExit(0 if answer["ok"] else FAILED)
 
 
@@ -88,7 +82,7 @@ def mail(last: int, as_json: bool) -> None:
     """Show the letters to people, the newest last. Without a mail server, hand them on from here."""
     from api.console import show
 
-    _print(_client().get(f"/api/v1/outbox?limit={last}"), as_json, show.letters)
+    print_answer(connect().get(f"/api/v1/outbox?limit={last}"), as_json, show.letters)
 
 
 # ---------------------------------------------------------------------- bots
@@ -105,8 +99,8 @@ def list_bots(as_json: bool) -> None:
     """List every bot with its result."""
     from api.console import show
 
-    client = _client()
-    _print(client.get("/api/v1/bots"), as_json, show.BotList)
+    client = connect()
+    print_answer(client.get("/api/v1/bots"), as_json, show.BotList)
 
 
 @bots.command("show", epilog="Examples:  trellis bots show k3xq7mzp;  trellis bots show k3xq7mzp --json")
@@ -116,8 +110,8 @@ def show_bot(bot: str, as_json: bool) -> None:
     """Show a bot: its result term by term, its levels with why, its latest executions."""
     from api.console import show
 
-    page = _page_of(_client(), bot)
-    _print(page, as_json, show.bot_page)
+    page = _page_of(connect(), bot)
+    print_answer(page, as_json, show.bot_page)
 
 
 @bots.command(epilog="Examples:  trellis bots watch k3xq7mzp   (Ctrl-C ends the view, not the bot)")
@@ -126,7 +120,7 @@ def watch(bot: str) -> None:
     """Follow a bot live."""
     from api.console.watch import follow
 
-    client = _client()
+    client = connect()
     follow(lambda: _page_of(client, bot))
 
 
@@ -201,8 +195,8 @@ def preview(symbol: str, account: str, as_json: bool, **grid: Any) -> None:
     """Weigh a bot before it exists: orders, profit per grid, the worst corner, the risk."""
     from api.console import show
 
-    answer = _client().post("/api/v1/bots/preview", {"account": account, "config": _config(symbol, grid)})
-    _print(answer, as_json, show.preview)
+    answer = connect().post("/api/v1/bots/preview", {"account": account, "config": _config(symbol, grid)})
+    print_answer(answer, as_json, show.preview)
 
 
 @bots.command(epilog=_CREATE_EXAMPLES)
@@ -224,13 +218,15 @@ def create(
     """Create a bot and start it. With real money the preview is shown and confirmed first."""
     from api.console import show
 
-    client = _client()
+    client = connect()
     config = _config(symbol, grid)
     if account != "paper" and not yes:
-        _print(client.post("/api/v1/bots/preview", {"account": account, "config": config}), False, show.preview)
-        _confirm(f"Trade with this on the account {account}?")
+        print_answer(
+            client.post("/api/v1/bots/preview", {"account": account, "config": config}), False, show.preview
+        )
+        confirm(f"Trade with this on the account {account}?")
     body = {"account": account, "config": config, "name": name, "start": not no_start}
-    _print(client.post("/api/v1/bots", body, command_id), as_json, show.created)
+    print_answer(client.post("/api/v1/bots", body, command_id), as_json, show.created)
 
 
 @bots.command(epilog="Examples:  trellis bots start k3xq7mzp")
@@ -240,7 +236,7 @@ def start(bot: str, as_json: bool) -> None:
     """Start a bot, or start it again after a stop or a pause."""
     from api.console import show
 
-    _print(_client().post(f"{_path_of(bot)}/start"), as_json, show.commanded)
+    print_answer(connect().post(f"{_path_of(bot)}/start"), as_json, show.commanded)
 
 
 @bots.command(epilog="Examples:  trellis bots stop k3xq7mzp;  trellis bots stop k3xq7mzp --sell --yes")
@@ -252,11 +248,11 @@ def stop(bot: str, keep: bool, yes: bool, as_json: bool) -> None:
     """Cancel a bot's orders and end it; keep the position, or sell it at market."""
     from api.console import show
 
-    client = _client()
+    client = connect()
     if not keep and not yes:
         click.echo(show.what_selling_does(client.get(_path_of(bot))))
-        _confirm("Sell now?")
-    _print(client.post(f"{_path_of(bot)}/stop", {"sell": not keep}), as_json, show.commanded)
+        confirm("Sell now?")
+    print_answer(client.post(f"{_path_of(bot)}/stop", {"sell": not keep}), as_json, show.commanded)
 
 
 @bots.command(
@@ -273,30 +269,12 @@ def emergency_stop(bot: str | None, every: bool, as_json: bool) -> None:
     if (bot is None) is not every:
         raise click.UsageError("say which bot, or --all")
     path = "/api/v1" if bot is None else _path_of(bot)
-    answer = _client().post(f"{path}/emergency-stop")
-    _print(answer, as_json, show.stopped)
+    answer = connect().post(f"{path}/emergency-stop")
+    print_answer(answer, as_json, show.stopped)
     raise SystemExit(0 if answer["all_stopped"] else FAILED)
 
 
 # ---------------------------------------------------------------------- shared
-
-
-def _client() -> "Client":
-    from actors.home import Home, UnusableHome
-    from api.console.client import Client
-
-    environ = read_environment()
-    home = Home.of(environ)
-    try:
-        running = home.running()
-        token = environ.get("TRELLIS_API_TOKEN") or home.known_token("api") or ""
-    except UnusableHome as error:
-        fail(str(error))
-    if running is None:
-        fail("Trellis is not running: start it with `make run` (or `trellis up`).", 3)
-    if not running.address:
-        fail(f"Trellis is starting (process {running.pid}): try again in a moment.", 3)
-    return Client(running.address, token)
 
 
 def _path_of(bot: str) -> str:
@@ -325,24 +303,3 @@ def _config(symbol: str, grid: dict[str, Any]) -> dict[str, Any]:
             words = {"price": words, "action": grid[f"{name}_action"]}
         config[name] = words
     return config
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        fail("This asks first: add --yes where nobody can answer.", 2)
-    if not click.confirm(question):
-        fail("Nothing was done.")
-
-
-def _print(answer: Any, as_json: bool, show: Any) -> None:
-    if as_json:
-        import json
-
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPED_WIDTH
-    console.print(show(answer))

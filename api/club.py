@@ -63,7 +63,9 @@ class Club:
         """Say for which companies somebody acts. Acting as somebody else is for the demo's console only."""
         if as_member:
             if not (self.is_demo and principal.via is Via.TOKEN):
-                raise ApiProblem(Kind.FORBIDDEN, "members act for themselves; only the demo's console acts for them")
+                raise ApiProblem(
+                    Kind.FORBIDDEN, "members act for themselves; only the demo's console acts for them"
+                )
             return Acting(as_member, await self.companies.roles(MemberId(as_member)), sees_all=False)
         member = await self.companies.member_of(principal.user)
         roles = {} if member is None else await self.companies.roles(member.id)

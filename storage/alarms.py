@@ -1,5 +1,7 @@
 """What somebody must look at. An alarm is raised once and stays until what raised it says that it is over."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from engine.ids import Instant
@@ -41,17 +43,24 @@ async def raise_alarm(
 
 async def clear_alarm(connection: Connection, kind: str, subject: str, at_ms: Instant) -> bool:
     """End an alarm in the caller's transaction; False when there is none."""
-    cleared = await connection.fetchval(
-        "UPDATE alarm SET cleared_at_ms = $3 WHERE kind = $1 AND subject = $2 AND cleared_at_ms IS NULL "
-        "RETURNING id",
+    return bool(await clear_alarms(connection, kind, [subject], at_ms))
+
+
+async def clear_alarms(connection: Connection, kind: str, subjects: Sequence[str], at_ms: Instant) -> int:
+    """End the alarms of one kind about these subjects, in the caller's transaction; count them."""
+    records = await connection.fetch(
+        "UPDATE alarm SET cleared_at_ms = $3 WHERE kind = $1 AND subject = ANY ($2) AND cleared_at_ms IS NULL "
+        "RETURNING subject",
         kind,
-        subject,
+        list(subjects),
         at_ms,
     )
-    if cleared is not None:
-        facts = {"kind": kind, "subject": subject}
-        await outbox.write(connection, [outbox.NewEvent("alarm.cleared", f"{kind}:{subject}", facts)])
-    return cleared is not None
+    cleared = [record["subject"] for record in records]
+    facts = [{"kind": kind, "subject": subject} for subject in cleared]
+    await outbox.write(
+        connection, [outbox.NewEvent("alarm.cleared", f"{kind}:{fact['subject']}", fact) for fact in facts]
+    )
+    return len(cleared)
 
 
 class Alarms:

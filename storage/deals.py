@@ -5,14 +5,24 @@ pair's day are read, decided on and written with no other deal in between, so tw
 Nothing here moves money.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, DealId, HotWalletId, Instant, MemberId, TxId
+from engine.ids import (
+    CompanyId,
+    DealId,
+    HotWalletId,
+    Instant,
+    MemberId,
+    SettlementId,
+    TrustSessionId,
+    TxId,
+)
 from engine.ledger import accounts
 from engine.money import Asset, AssetId, UsdMicros
+from engine.payments.payout import Purpose
 from engine.settlement import deals as rules
 from engine.settlement.companies import Company
 from engine.settlement.deals import (
@@ -25,10 +35,23 @@ from engine.settlement.deals import (
     Expected,
     Mode,
 )
-from engine.settlement.limits import LimitFacts, Promise, collateral
+from engine.settlement.limits import LimitFacts, PairDay, Promise, collateral
 from engine.settlement.offers import Offer, OfferStatus
 from engine.settlement.tiers import TIERS, Tiers
-from storage import assets, audit, club_commands, companies, ledger, offers, outbox
+from engine.settlement.trust_pairs import TrustPair
+from storage import (
+    assets,
+    audit,
+    club_commands,
+    companies,
+    ledger,
+    offers,
+    outbox,
+    payees,
+    settlements,
+    trust_pairs,
+    trust_sessions,
+)
 from storage.club_commands import Command
 from storage.database import Connection, Database
 from storage.rows import (
@@ -76,24 +99,22 @@ async def expected(
 
 async def paying(connection: Connection, deals: Sequence[DealId], at_ms: Instant) -> None:
     """Say that the money of these deals has come and is on its way out. Said twice is safe."""
-    for deal in await _held(connection, deals):
-        if deal.status is not DealStatus.PAYING:
-            await _move(connection, deal, DealStatus.PAYING, at_ms)
+    await _move(connection, await _held(connection, deals), DealStatus.PAYING, at_ms)
 
 
 async def awaiting_again(connection: Connection, deals: Sequence[DealId], at_ms: Instant) -> None:
     """Say that the money of these deals has vanished from the chain and nothing was paid out for it."""
-    for deal in await _held(connection, deals):
-        if deal.status is not DealStatus.AWAITING_INCOMING:
-            await _move(connection, deal, DealStatus.AWAITING_INCOMING, at_ms)
+    await _move(connection, await _held(connection, deals), DealStatus.AWAITING_INCOMING, at_ms)
 
 
 async def on_paid(connection: Connection, purpose: str, purpose_id: str, tx_id: TxId, at_ms: Instant) -> None:
     """Take note that a payout is confirmed: what it was for is settled. Said twice is safe."""
-    if purpose == Mode.PASS_THROUGH:
-        for deal in await _held(connection, [DealId(purpose_id)]):
-            if deal.status is not DealStatus.SETTLED:
-                await _move(connection, deal, DealStatus.SETTLED, at_ms, tx_id)
+    match purpose:
+        case Purpose.PASS_THROUGH:
+            deals = await _held(connection, [DealId(purpose_id)])
+            await _move(connection, deals, DealStatus.SETTLED, at_ms, tx_id)
+        case Purpose.EOD:
+            await settlements.on_paid(connection, SettlementId(purpose_id), tx_id, at_ms)
 
 
 async def expire(connection: Connection, now: Instant) -> list[DealId]:
@@ -104,7 +125,7 @@ async def expire(connection: Connection, now: Instant) -> list[DealId]:
     """
     records = await connection.fetch(
         f"""
-        SELECT {columns(Deal)} FROM deal
+        SELECT {_COLUMNS} FROM deal
         WHERE status = $2 AND deadline_ms < least($1::bigint, coalesce(
             (SELECT time_ms FROM chain_cursor WHERE chain_cursor.network = deal.network), $1::bigint))
         ORDER BY created_at_ms, id FOR NO KEY UPDATE SKIP LOCKED
@@ -113,12 +134,11 @@ async def expire(connection: Connection, now: Instant) -> list[DealId]:
         DealStatus.AWAITING_INCOMING,
     )
     over = [to_money_row(record, Deal) for record in records]
-    for deal in over:
-        await _move(connection, deal, DealStatus.EXPIRED, now)
+    await _move(connection, over, DealStatus.EXPIRED, now)
     return [deal.id for deal in over]
 
 
-async def exposure(connection: Connection, company: CompanyId) -> UsdMicros:
+async def exposure(connection: Connection, company: CompanyId, listed: Mapping[AssetId, Asset]) -> UsdMicros:
     """Sum up what a company owes: its open deals and its unpaid settlements."""
     open_deals: int = await connection.fetchval(
         "SELECT coalesce(sum(exposure_usd), 0)::bigint FROM deal "
@@ -126,7 +146,7 @@ async def exposure(connection: Connection, company: CompanyId) -> UsdMicros:
         company,
         list(EXPOSED),
     )
-    return UsdMicros(open_deals)
+    return UsdMicros(open_deals + await settlements.unpaid(connection, company, listed))
 
 
 class Deals:
@@ -176,7 +196,7 @@ class Deals:
                 after = rules.cancel(before, company, is_trader=is_trader, now=command.at_ms)
                 if isinstance(after, Refusal) or after == before:
                     return after
-                await _move(connection, before, after.status, command.at_ms)
+                await _move(connection, [before], after.status, command.at_ms)
                 await _audit(connection, command, "deal.cancel", before, after)
                 return after
 
@@ -220,54 +240,69 @@ class Deals:
         if isinstance(made, Refusal):
             return made
         await offers.move(connection, offer, OfferStatus.ACCEPTED)
+        if facts.pair is not None:
+            await trust_sessions.open_if_new(
+                connection, await trust_sessions.current(connection, facts.pair, command.at_ms)
+            )
         values = ", ".join(f"${n + 1}" for n in range(len(Deal.__struct_fields__)))
         await connection.execute(
             f"INSERT INTO deal ({_COLUMNS}) VALUES ({values})", *msgspec.structs.astuple(made)
         )
-        await _tell(connection, made)
+        await _tell(connection, [made])
         await _audit(connection, command, "deal.accept", None, made)
         return made
 
     async def _facts(self, connection: Connection, asked: AcceptOffer, offer: Offer, now: Instant) -> AcceptFacts:
         maker = await companies.held(connection, offer.company_id)
         taker = await companies.held(connection, asked.company_id)
-        payer, payee = (maker, taker) if rules.payer_of(offer, taker.id) == maker.id else (taker, maker)
+        payer = maker if rules.payer_of(offer, taker.id) == maker.id else taker
         listed = await assets.listed(connection)
         pays_in_at = await companies.hot_wallet(connection, payer.id, offer.network)
+        wallet = rules.wallet_of(offer, asked)
+        pair = await trust_pairs.between(connection, maker.id, taker.id) if asked.mode is Mode.NETTING else None
+        session = None if pair is None else (await trust_sessions.current(connection, pair, now)).id
         return AcceptFacts(
             offer=offer,
             asset=listed[offer.token],
             maker=maker,
             taker=taker,
             is_trader=await companies.is_trader(connection, taker.id, asked.member_id),
-            wallet=await _refuse_wallet(connection, asked, offer, payee, now),
+            wallet=None if wallet is None else await payees.find(connection, wallet),
             hot_wallet=None if pays_in_at is None else pays_in_at.id,
-            pair=None,
-            limits=await self._limit_facts(connection, payer, listed, now),
+            pair=pair,
+            session=session,
+            limits=await self._limit_facts(connection, payer, listed, pair, session, now),
         )
 
     async def _limit_facts(
-        self, connection: Connection, payer: Company, listed: dict[AssetId, Asset], now: Instant
+        self,
+        connection: Connection,
+        payer: Company,
+        listed: Mapping[AssetId, Asset],
+        pair: TrustPair | None,
+        session: TrustSessionId | None,
+        now: Instant,
     ) -> LimitFacts:
         longest_ms = max((window.length_ms for window in self._tiers[payer.tier].velocity), default=0)
         return LimitFacts(
             tier=payer.tier,
             deposit_available=await deposit_available(connection, payer.id, listed),
-            open_exposure=await exposure(connection, payer.id),
+            open_exposure=await exposure(connection, payer.id, listed),
             promises=await _promises(connection, payer.id, Instant(now - longest_ms)),
+            pair_day=None
+            if pair is None or session is None
+            else PairDay(pair.daily_limit_usd, await trust_sessions.gross(connection, session)),
         )
 
 
-async def deposit_available(connection: Connection, company: CompanyId, listed: dict[AssetId, Asset]) -> UsdMicros:
+async def deposit_available(
+    connection: Connection, company: CompanyId, listed: Mapping[AssetId, Asset]
+) -> UsdMicros:
     """Count a company's deposit in dollars: every stablecoin, without what is held or reserved."""
-    by_code = {accounts.deposit(company, asset.id): asset for asset in listed.values() if asset.is_dollar}
-    balances = await ledger.balances(connection, list(by_code))
+    deposits = {accounts.deposit(company, asset.id): asset for asset in listed.values() if asset.is_dollar}
+    balances = await ledger.balances(connection, list(deposits))
     return UsdMicros(
-        sum(
-            collateral(asset, balances[account.code].available)
-            for account, asset in by_code.items()
-            if account.code in balances
-        )
+        sum(collateral(asset, balances[account.code].available) for account, asset in deposits.items())
     )
 
 
@@ -282,24 +317,6 @@ async def _promises(connection: Connection, company: CompanyId, since: Instant) 
     return [Promise(record["created_at_ms"], UsdMicros(record["exposure_usd"])) for record in records]
 
 
-async def _refuse_wallet(
-    connection: Connection, asked: AcceptOffer, offer: Offer, payee: Company, now: Instant
-) -> Refusal | None:
-    wallet = rules.wallet_of(offer, asked)
-    active = wallet is not None and await connection.fetchval(
-        "SELECT revoked_at_ms IS NULL AND active_from_ms <= $5 FROM wallet "
-        "WHERE id = $1 AND company_id = $2 AND network = $3 AND token = $4",
-        wallet,
-        payee.id,
-        offer.network,
-        offer.token,
-        now,
-    )
-    if active:
-        return None
-    return Refusal("wallet_not_allowed", "wallet_id", f"the wallet is not an active address of {payee.name}")
-
-
 async def _held(connection: Connection, deals: Sequence[DealId]) -> list[Deal]:
     records = await connection.fetch(
         f"SELECT {_COLUMNS} FROM deal WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", list(deals)
@@ -308,19 +325,27 @@ async def _held(connection: Connection, deals: Sequence[DealId]) -> list[Deal]:
 
 
 async def _move(
-    connection: Connection, deal: Deal, status: DealStatus, now: Instant, tx_id: TxId | None = None
-) -> Deal:
-    moved = rules.to(deal, status, now)
+    connection: Connection, deals: Sequence[Deal], status: DealStatus, now: Instant, tx_id: TxId | None = None
+) -> None:
+    """Move deals that are `_held`; those that are there already stay as they are."""
+    moved = [rules.to(deal, status, now) for deal in deals if deal.status is not status]
+    if not moved:
+        return
     await connection.execute(
-        "UPDATE deal SET status = $2, ended_at_ms = $3 WHERE id = $1", deal.id, moved.status, moved.ended_at_ms
+        """
+        UPDATE deal SET status = $2, ended_at_ms = moved.ended_at_ms
+        FROM unnest($1::text[], $3::bigint[]) AS moved (id, ended_at_ms) WHERE deal.id = moved.id
+        """,
+        [deal.id for deal in moved],
+        status,
+        [deal.ended_at_ms for deal in moved],
     )
     await _tell(connection, moved, tx_id)
-    return moved
 
 
-async def _tell(connection: Connection, deal: Deal, tx_id: TxId | None = None) -> None:
-    payload = to_plain(deal) | ({} if tx_id is None else {"tx_id": tx_id})
-    await outbox.write(connection, [outbox.NewEvent(TOPIC, deal.id, payload)])
+async def _tell(connection: Connection, deals: Sequence[Deal], tx_id: TxId | None = None) -> None:
+    paid = {} if tx_id is None else {"tx_id": tx_id}
+    await outbox.write(connection, [outbox.NewEvent(TOPIC, deal.id, to_plain(deal) | paid) for deal in deals])
 
 
 async def _audit(connection: Connection, command: Command, name: str, before: Deal | None, after: Deal) -> None:

@@ -86,6 +86,7 @@ class Live(msgspec.Struct, frozen=True):
     companies: frozenset[CompanyId]
     attempt: Attempt
     signed_at_ms: Instant
+    waits_for: WaitsFor
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -187,7 +188,7 @@ async def live(connection: Connection, hot_wallet: HotWalletId) -> list[Live]:
     records = await connection.fetch(
         """
         SELECT attempt.intent, attempt.signed, attempt.tx_id, attempt.expires_at_ms, attempt.reference_number,
-               attempt.handed_over_at_ms, attempt.signed_at_ms, task.id, task.state, task.amount_token, task.failures,
+               attempt.handed_over_at_ms, attempt.signed_at_ms, task.waits_for, task.id, task.state, task.amount_token, task.failures,
                payout.company_id, payout.payee_id
         FROM payout_attempt AS attempt
         JOIN payout_task AS task ON task.id = attempt.task_id
@@ -281,6 +282,8 @@ async def end(
     await _settle(connection, rights.hot_wallet, paid, now)
     await _put_back(connection, dead, failures_max, now)
     await _book_fees(connection, rights.hot_wallet, fresh, now)
+    tasks = [one.live.task.id for one in fresh]
+    await alarms.clear_alarms(connection, "stuck_payout", tasks, now)
     facts = {
         one.live.task.id: {
             "state": TaskState.CONFIRMED if isinstance(one.decided, Confirm) else TaskState.SIGNING,
@@ -356,6 +359,7 @@ def _live(record: asyncpg.Record) -> Live:
         frozenset((record["company_id"], record["payee_id"])),
         Attempt(intent, signed, record["handed_over_at_ms"]),
         record["signed_at_ms"],
+        WaitsFor(record["waits_for"]),
     )
 
 

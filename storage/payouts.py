@@ -7,10 +7,21 @@ is no payout. A payout's id follows from what it pays for, so asking twice gives
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, DealId, HotWalletId, Instant, PayoutId, SettlementId, WalletId
+from engine.ids import (
+    CompanyId,
+    DealId,
+    HotWalletId,
+    Instant,
+    MemberId,
+    PayoutId,
+    PayoutTaskId,
+    SettlementId,
+    WalletId,
+)
 from engine.ledger import templates
 from engine.ledger.accounts import Account, clearing, funds, suspense
 from engine.ledger.postings import Transfer
@@ -18,13 +29,21 @@ from engine.money import AssetId, Network
 from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.payments.approval import PayoutFields, fields_hash
 from engine.payments.batching import split
-from engine.payments.payout import Purpose, task_of
+from engine.payments.payout import Purpose, TaskState, WaitsFor, task_of, whole_state
 from engine.payments.velocity import PayoutPolicy
 from storage import audit, ledger, outbox
 from storage.address_book import allowed_wallet
-from storage.database import Connection
+from storage.database import Connection, Database
 from storage.events import wake_signers
-from storage.rows import AlreadyExistsDifferently
+from storage.rows import (
+    AlreadyExistsDifferently,
+    Page,
+    columns,
+    decode_cursor,
+    encode_cursor,
+    page_limit,
+    to_money_row,
+)
 
 
 class NewPayout(msgspec.Struct, frozen=True):
@@ -91,6 +110,108 @@ class _Planned(msgspec.Struct, frozen=True):
         ]
 
 
+class TaskRow(msgspec.Struct, frozen=True):
+    """One transfer of a payout, as people see it."""
+
+    id: PayoutTaskId
+    payout_id: PayoutId
+    part: int
+    amount_token: int
+    state: TaskState
+    waits_for: WaitsFor
+    attempts: int
+    failures: int
+    tx_hash: str | None
+    due_at_ms: Instant
+    confirmed_at_ms: Instant | None
+
+
+class PayoutRow(msgspec.Struct, frozen=True):
+    """A payout, as people see it. `approved_by` said yes to just what it is now."""
+
+    id: PayoutId
+    company_id: CompanyId
+    payee_id: CompanyId
+    purpose: Purpose
+    purpose_id: str
+    network: Network
+    token: AssetId
+    amount_token: int
+    to_address: str
+    wallet_id: WalletId
+    hot_wallet_id: HotWalletId
+    initiator: str
+    approvals: int
+    created_at_ms: Instant
+    approved_by: list[MemberId]
+    tasks: list[TaskRow] = []
+
+    @property
+    def state(self) -> TaskState:
+        """Give the state of the whole: what has come least far decides, and one failed part is a failed payout."""
+        return whole_state([task.state for task in self.tasks])
+
+    @property
+    def fields(self) -> PayoutFields:
+        """Give what people approve."""
+        return PayoutFields(self.id, self.network, self.token, self.amount_token, self.to_address)
+
+
+class Payouts:
+    """The payouts, for reading."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, payout: PayoutId) -> PayoutRow | None:
+        """Find a payout with its transfers."""
+        records = await self._database.rows(f"{_SHOWN} WHERE payout.id = $1", payout)
+        return (await self._with_tasks(records))[0] if records else None
+
+    async def page(
+        self, *, company: CompanyId | None = None, cursor: str | None = None, limit: int = 50
+    ) -> Page[PayoutRow]:
+        """List payouts, newest first: of all, or those that a company pays or is paid by."""
+        limit = page_limit(limit)
+        at_ms, last_id = decode_cursor(cursor, int, str)
+        records = await self._database.rows(
+            f"{_SHOWN} WHERE ($1::text IS NULL OR $1 IN (payout.company_id, payee_id)) "
+            "AND ($2::bigint IS NULL OR (payout.created_at_ms, payout.id) < ($2, $3::text)) "
+            "ORDER BY payout.created_at_ms DESC, payout.id DESC LIMIT $4",
+            company,
+            at_ms,
+            last_id,
+            limit + 1,
+        )
+        rows = await self._with_tasks(records[:limit])
+        more = len(records) > limit
+        return Page(rows, encode_cursor([rows[-1].created_at_ms, rows[-1].id]) if more else None)
+
+    async def counts(self) -> dict[TaskState, int]:
+        """Count the transfers in each state."""
+        records = await self._database.rows("SELECT state, count(*) AS count FROM payout_task GROUP BY state")
+        return {TaskState(record["state"]): record["count"] for record in records}
+
+    async def _with_tasks(self, records: Sequence[asyncpg.Record]) -> list[PayoutRow]:
+        found = await self._database.rows(
+            f"SELECT {columns(TaskRow)} FROM payout_task WHERE payout_id = ANY ($1) ORDER BY payout_id, part",
+            [record["id"] for record in records],
+        )
+        tasks: dict[PayoutId, list[TaskRow]] = {}
+        for task in found:
+            tasks.setdefault(task["payout_id"], []).append(to_money_row(task, TaskRow))
+        payouts = [to_money_row(record, PayoutRow) for record in records]
+        return [msgspec.structs.replace(one, tasks=tasks.get(one.id, [])) for one in payouts]
+
+
+_SHOWN = """
+SELECT payout.*, ARRAY(SELECT approval.member_id FROM payout_approval AS approval
+                       WHERE approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
+                       ORDER BY approval.at_ms) AS approved_by
+FROM payout
+"""
+
+
 async def request(connection: Connection, new: Sequence[NewPayout]) -> list[PayoutId | Refusal]:
     """Ask for payouts in the caller's transaction: rows, transfers under the cap, and the ledger's holds for them.
 
@@ -133,6 +254,20 @@ async def policies(connection: Connection) -> dict[AssetId, PayoutPolicy]:
         )
         for record in records
     }
+
+
+async def put_policy(connection: Connection, policy: PayoutPolicy, at_ms: Instant) -> None:
+    """Write the rules for paying an asset."""
+    await connection.execute(
+        """
+        INSERT INTO payout_policy (token, cap_token, approvals, window_ms, window_token, changed_at_ms)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (token) DO UPDATE SET cap_token = $2, approvals = $3, window_ms = $4, window_token = $5,
+                                          changed_at_ms = $6
+        """,
+        *msgspec.structs.astuple(policy),
+        at_ms,
+    )
 
 
 def _plan(

@@ -26,9 +26,13 @@ async def all_sealed(database: Database) -> list[SealedValue]:
     seeds = await database.rows(
         "SELECT user_id, totp_sealed FROM credentials WHERE totp_sealed IS NOT NULL ORDER BY user_id"
     )
+    wallets = await database.rows(
+        "SELECT id, company_id, sealed_key FROM hot_wallet WHERE sealed_key IS NOT NULL ORDER BY id"
+    )
     return [
         *(SealedValue(key_place(row["id"], row["owner"]), row["sealed_key"]) for row in keys),
         *(SealedValue(seed_place(row["user_id"]), row["totp_sealed"]) for row in seeds),
+        *(SealedValue(hot_wallet_place(row["id"], row["company_id"]), row["sealed_key"]) for row in wallets),
     ]
 
 
@@ -37,9 +41,9 @@ async def replace(database: Database, before: SealedValue, content: bytes, seali
 
     async def update(connection: Connection) -> bool:
         table, row, _, _ = before.place
-        if table == "exchange_accounts":
+        if table != "credentials":
             done = await connection.fetchval(
-                "UPDATE exchange_accounts SET sealed_key = $3, sealing_key_id = $4 "
+                f"UPDATE {table} SET sealed_key = $3, sealing_key_id = $4 "
                 "WHERE id = $1 AND sealed_key = $2 RETURNING true",
                 row,
                 before.content,
@@ -66,3 +70,8 @@ def key_place(account: str, owner: str) -> tuple[str, str, str, str]:
 def seed_place(user: str) -> tuple[str, str, str, str]:
     """Name the one place where the sealed seed of a person's one-time codes opens."""
     return "credentials", user, user, "totp_sealed"
+
+
+def hot_wallet_place(wallet: str, company: str) -> tuple[str, str, str, str]:
+    """Name the one place where a hot wallet's sealed key opens."""
+    return "hot_wallet", wallet, company, "sealed_key"

@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 async def held(connection: Connection, pair: PairId) -> TrustPair:
-    """Give a pair and keep others from changing it until the transaction ends; raise KeyError for an unknown one."""
+    """Give a pair and keep others from changing it until the transaction ends; KeyError for an unknown one."""
     record = await connection.fetchrow(f"SELECT {COLUMNS} FROM trust_pair WHERE id = $1 FOR NO KEY UPDATE", pair)
     if record is None:
         raise KeyError(pair)
@@ -57,9 +57,7 @@ async def release_if_quits(connection: Connection, pair: PairId, now: Instant) -
         pair,
         now,
     )
-    parts = [
-        ReservePart(record["company_id"], record["token"], int(record["amount_token"])) for record in records
-    ]
+    parts = [ReservePart(record["company_id"], record["token"], int(record["amount_token"])) for record in records]
     await _post(
         connection,
         [
@@ -99,7 +97,7 @@ class TrustPairs:
         return await self._database.repeat(work)
 
     async def enable(self, pair: PairId, command: Command) -> TrustPair | Refusal:
-        """Let a pair net its days: reserve a part of its daily limit from both deposits, or say whose is too small."""
+        """Let a pair net its days: reserve a part of its daily limit from both deposits, or say who lacks it."""
 
         async def work(connection: Connection) -> TrustPair | Refusal:
             await ledger.take_turn(connection)
@@ -111,9 +109,7 @@ class TrustPairs:
             async def again() -> TrustPair:
                 return before
 
-            return await club_commands.once(
-                connection, command, "pair.enable", f"pair:{pair}", None, switch, again
-            )
+            return await club_commands.once(connection, command, "pair.enable", f"pair:{pair}", {}, switch, again)
 
         return await self._database.repeat(work)
 
@@ -136,9 +132,7 @@ class TrustPairs:
             async def again() -> TrustPair:
                 return before
 
-            return await club_commands.once(
-                connection, command, "pair.disable", f"pair:{pair}", None, switch, again
-            )
+            return await club_commands.once(connection, command, "pair.disable", f"pair:{pair}", {}, switch, again)
 
         return await self._database.repeat(work)
 
@@ -158,6 +152,8 @@ class TrustPairs:
 
 
 async def _write(connection: Connection, pair: TrustPair, command: Command) -> TrustPair | Refusal:
+    for company in pair.companies:
+        await companies.held(connection, company)
     known = await connection.fetchval(
         "SELECT id FROM trust_pair WHERE a_company_id = $1 AND b_company_id = $2", *pair.companies
     )
@@ -239,15 +235,10 @@ async def _reserve(connection: Connection, pair: TrustPair, now: Instant) -> Ref
     return None
 
 
-async def _deposits(
-    connection: Connection, company: CompanyId, listed: Sequence[AssetId]
-) -> dict[AssetId, int]:
+async def _deposits(connection: Connection, company: CompanyId, listed: Sequence[AssetId]) -> dict[AssetId, int]:
     by_asset = {asset: accounts.deposit(company, asset) for asset in listed}
     balances = await ledger.balances(connection, list(by_asset.values()))
-    return {
-        asset: balances[account.code].available if account.code in balances else 0
-        for asset, account in by_asset.items()
-    }
+    return {asset: balances[account.code].available for asset, account in by_asset.items()}
 
 
 async def _post(connection: Connection, transfers: Sequence[Transfer]) -> None:
@@ -280,7 +271,7 @@ async def _is_reserved(connection: Connection, pair: PairId) -> bool:
 
 
 def _reference(pair: TrustPair, part: ReservePart) -> str:
-    return f"{pair.id}.{pair.reserve_round}.{part.company_id}"
+    return f"{pair.id}.{pair.reserve_round}.{part.company_id}.{part.asset}"
 
 
 async def _audit(

@@ -1,5 +1,4 @@
-"""Sessions as rows: one day of a pair, opened by its first deal or by its actor, closed in `storage.settlements`."""
-
+"""Sessions as rows: one day of a pair, opened by its first deal or its actor, closed in `storage.settlements`."""
 
 from engine.ids import CompanyId, Instant, PairId, TrustSessionId
 from engine.money import UsdMicros
@@ -51,7 +50,15 @@ async def open_if_new(connection: Connection, session: Session) -> Session:
         session.status,
         session.created_at_ms,
     )
-    return (await held(connection, [session.id]))[0]
+    stored = await get(connection, session.id)
+    assert stored is not None
+    return stored
+
+
+async def get(connection: Connection, session: TrustSessionId) -> Session | None:
+    """Find a session."""
+    record = await connection.fetchrow(f"SELECT {COLUMNS} FROM trust_session WHERE id = $1", session)
+    return None if record is None else to_row(record, Session)
 
 
 async def held(connection: Connection, sessions: list[TrustSessionId]) -> list[Session]:
@@ -151,5 +158,3 @@ class TrustSessions:
 async def _is_closed(connection: Connection, session: TrustSessionId) -> bool:
     status = await connection.fetchval("SELECT status FROM trust_session WHERE id = $1", session)
     return bool(status == SessionStatus.CLOSED)
-
-

@@ -55,9 +55,7 @@ async def create_company(services: Services, principal: Principal, body: CreateC
     return await _to_company(club, await club.acting(principal), row)
 
 
-@routes.post(
-    "/api/v1/club/companies/{company}/tier", access=Access.OPERATOR, problems=(400, 404, 415, 503)
-)
+@routes.post("/api/v1/club/companies/{company}/tier", access=Access.OPERATOR, problems=(400, 404, 415, 503))
 async def set_tier(services: Services, principal: Principal, company: str, body: SetTier) -> CompanyView:
     """Move a company to another tier."""
     club = services.club
@@ -69,7 +67,10 @@ async def set_tier(services: Services, principal: Principal, company: str, body:
 
 
 @routes.post(
-    "/api/v1/club/companies/{company}/members", status=204, access=Access.OPERATOR, problems=(400, 404, 409, 415, 503)
+    "/api/v1/club/companies/{company}/members",
+    status=204,
+    access=Access.OPERATOR,
+    problems=(400, 404, 409, 415, 503),
 )
 async def set_member(services: Services, principal: Principal, company: str, body: SetMember) -> None:
     """Say in which roles a person acts for a company: these and no others. None ends it."""
@@ -117,7 +118,9 @@ async def revoke_wallet(
 ) -> None:
     """Take an address out of the allow-list, for ever: from now on nothing is signed to it."""
     acting, command = await services.club.command(principal, command_id, query.member)
-    answered(await services.club.wallets.revoke(command.id, WalletId(wallet), acting.member, command.at_ms), type(None))
+    answered(
+        await services.club.wallets.revoke(command.id, WalletId(wallet), acting.member, command.at_ms), type(None)
+    )
 
 
 # ---------------------------------------------------------------------- how they look

@@ -86,7 +86,13 @@ async def list_refusals(services: Services, query: ClubPageQuery) -> RefusedList
     return RefusedList(
         [
             RefusedView(
-                row.actor, row.name, row.target, row.refusal.code, row.refusal.message, row.refusal.allowed, row.at_ms
+                row.actor,
+                row.name,
+                row.target,
+                row.refusal.code,
+                row.refusal.message,
+                row.refusal.allowed,
+                row.at_ms,
             )
             for row in page.items
         ],

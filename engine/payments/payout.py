@@ -9,6 +9,7 @@ is not proved dead may still pay, so only a proof of death allows another signat
                   └────────────┘  proved dead: signed anew
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -71,6 +72,14 @@ MOVES = Transitions(
 )
 
 
+_PROGRESS = (TaskState.FAILED, TaskState.QUEUED, TaskState.SIGNING, TaskState.BROADCAST, TaskState.CONFIRMED)
+
+
+def whole_state(parts: Sequence[TaskState]) -> TaskState:
+    """Give the state of a payout from those of its transfers: one that failed, else the one that is furthest back."""
+    return min(parts, key=_PROGRESS.index)
+
+
 class WaitsFor(StrEnum):
     """Why nothing happens to a transfer now, as a code that the screens translate."""
 
@@ -89,7 +98,9 @@ class WaitsFor(StrEnum):
     TOKEN = "insufficient_token"  # noqa: S105
     RECIPIENT_NOT_ACTIVE = "recipient_not_active"
     CHAIN = "chain"
-    """The bytes are out; blocks must pass."""
+    """The bytes are out and blocks must pass, or the nodes do not answer."""
+    REFUSED = "refused"
+    """The nodes refuse such a transfer when it is weighed. Somebody must look."""
     PERSON = "person"
     """Too many attempts have failed on the chain: somebody must look."""
     MOVED_OTHERWISE = "moved_otherwise"

@@ -24,7 +24,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class SessionTimes(msgspec.Struct, frozen=True):
-    """One day of a pair: from `opens_at_ms`, inclusive, to `cutoff_at_ms`, exclusive. `date` is ISO, as 2026-11-22."""
+    """One day of a pair: from `opens_at_ms`, inclusive, to `cutoff_at_ms`, exclusive. `date` as 2026-11-22."""
 
     date: str
     opens_at_ms: Instant

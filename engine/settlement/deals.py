@@ -17,17 +17,18 @@ from engine.ids import (
     Instant,
     MemberId,
     OfferId,
-    PairId,
     TrustSessionId,
     WalletId,
 )
 from engine.machine import Transitions
 from engine.money import Asset, AssetId, Network, UsdMicros, usd_micros
+from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.settlement import limits, offers
 from engine.settlement.companies import Company
-from engine.settlement.limits import LimitFacts
+from engine.settlement.limits import LimitFacts, duration
 from engine.settlement.offers import Offer, OfferStatus, Side
 from engine.settlement.tiers import Tiers
+from engine.settlement.trust_pairs import TrustPair
 
 INCOMING_WITHIN_MS = 60 * 60_000
 """How long the payer of a pass-through deal has for its transfer, unless the operator sets otherwise."""
@@ -128,14 +129,6 @@ class Expected(msgspec.Struct, frozen=True):
     created_at_ms: Instant
 
 
-class PairFacts(msgspec.Struct, frozen=True):
-    """The trust pair of the two sides, and the session that a deal would join now."""
-
-    id: PairId
-    enabled: bool
-    session: TrustSessionId | None = None
-
-
 class AcceptFacts(msgspec.Struct, frozen=True):
     """Everything that an acceptance depends on, read in one transaction."""
 
@@ -144,11 +137,13 @@ class AcceptFacts(msgspec.Struct, frozen=True):
     maker: Company
     taker: Company
     is_trader: bool
-    wallet: Refusal | None
-    """Why the payee's wallet may not be paid to; None when it may."""
+    wallet: AllowedWallet | None
+    """The row of the allow-list that was named, whoever's it is."""
     hot_wallet: HotWalletId | None
     """Where the payer pays in."""
-    pair: PairFacts | None
+    pair: TrustPair | None
+    session: TrustSessionId | None
+    """The pair's session that a deal made now joins."""
     limits: LimitFacts
     """Of the payer."""
 
@@ -171,7 +166,7 @@ def accept(
     incoming_within_ms: int = INCOMING_WITHIN_MS,
 ) -> Deal | Refusal:
     """Make a deal of an offer, or say what stands in the way: the offer, the people, the wallet, the limits."""
-    refused = _who(asked, facts, now) or _where(asked, facts)
+    refused = _who(asked, facts, now) or _how(asked, facts, now)
     if refused is not None:
         return refused
     offer, passes_through = facts.offer, asked.mode is Mode.PASS_THROUGH
@@ -195,7 +190,7 @@ def accept(
         headroom_usd=headroom,
         wallet_id=wallet_of(offer, asked) if passes_through else None,
         hot_wallet_id=facts.hot_wallet if passes_through else None,
-        session_id=None if passes_through or facts.pair is None else facts.pair.session,
+        session_id=None if passes_through else facts.session,
         status=DealStatus.AWAITING_INCOMING if passes_through else DealStatus.IN_SESSION,
         deadline_ms=Instant(now + incoming_within_ms) if passes_through else None,
         accepted_by=asked.member_id,
@@ -240,7 +235,7 @@ def _who(asked: AcceptOffer, facts: AcceptFacts, now: Instant) -> Refusal | None
     return None
 
 
-def _where(asked: AcceptOffer, facts: AcceptFacts) -> Refusal | None:
+def _how(asked: AcceptOffer, facts: AcceptFacts, now: Instant) -> Refusal | None:
     if asked.mode is Mode.NETTING:
         if facts.pair is None or not facts.pair.enabled:
             return Refusal(
@@ -252,4 +247,28 @@ def _where(asked: AcceptOffer, facts: AcceptFacts) -> Refusal | None:
         return None
     if facts.hot_wallet is None:
         return Refusal("no_hot_wallet", "network", f"the payer has no address to pay in on {facts.offer.network}")
-    return facts.wallet
+    payee = facts.taker if facts.offer.side is Side.SELL else facts.maker
+    return _refuse_wallet(facts.wallet, payee, facts.offer, now)
+
+
+def _refuse_wallet(wallet: AllowedWallet | None, payee: Company, offer: Offer, now: Instant) -> Refusal | None:
+    if wallet is None or not is_payable(wallet, payee.id, offer.network, offer.token, wallet.address):
+        return Refusal(
+            "wallet_not_allowed",
+            "wallet_id",
+            f"this is no address of {payee.name} for {offer.token}",
+            allowed=f"an active address in the allow-list of {payee.name}",
+        )
+    reached = standing(wallet, now)
+    if reached is Standing.ACTIVE:
+        return None
+    lifts = {
+        Standing.CHALLENGED: "send the micro-transfer that proves it, then let it cool off",
+        Standing.COOLING_OFF: f"wait {duration((wallet.active_from_ms or now) - now)} until it has cooled off",
+    }
+    return Refusal(
+        "wallet_not_allowed",
+        "wallet_id",
+        f"the address {wallet.address} is {reached.replace('_', ' ')}",
+        allowed=lifts.get(reached, "add the address anew") + ", or name an active address",
+    )

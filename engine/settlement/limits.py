@@ -96,6 +96,12 @@ def dollars(amount: int) -> str:
     return f"{'-' if amount < 0 else ''}{whole:,}{fraction}"
 
 
+def duration(length_ms: int) -> str:
+    """Write a stretch of time for people, rounded up to minutes: 3 h 05 min."""
+    hours, minutes = divmod(-(-length_ms // _MINUTE_MS), HOUR_MS // _MINUTE_MS)
+    return f"{hours} h {minutes:02d} min"
+
+
 def _headrooms(
     amount: UsdMicros, symbol: str, facts: LimitFacts, tiers: Tiers, now: Instant
 ) -> Iterator[Headroom]:
@@ -164,9 +170,7 @@ def _passes_by_waiting(missing: int, within: Sequence[Promise], length_ms: int, 
     for promise in within:
         missing -= promise.usd
         if missing <= 0:
-            minutes = -(-(promise.at_ms + length_ms - now) // _MINUTE_MS)
-            hours, minutes = divmod(minutes, HOUR_MS // _MINUTE_MS)
-            return f"wait {hours} h {minutes:02d} min, or ask for a higher tier"
+            return f"wait {duration(promise.at_ms + length_ms - now)}, or ask for a higher tier"
     return "split it over several windows, or ask for a higher tier"
 
 

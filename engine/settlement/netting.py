@@ -51,9 +51,7 @@ def net(
     rests = {rest.asset: rest for rest in carried}
     for rest in rests.values():
         _owe(balances[rest.asset], rest.payer, rest.payee, rest.units)
-    return [
-        _net(session, cutoff_at_ms, asset, owed, rests.get(asset)) for asset, owed in sorted(balances.items())
-    ]
+    return [_net(session, cutoff_at_ms, asset, owed, rests.get(asset)) for asset, owed in sorted(balances.items())]
 
 
 def positions(nets: Iterable[Net]) -> dict[AssetId, dict[CompanyId, int]]:

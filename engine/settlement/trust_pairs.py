@@ -13,13 +13,13 @@ from engine.errors import Refusal
 from engine.ids import CompanyId, Instant, PairId, TrustSessionId
 from engine.money import USD_DECIMALS, Asset, AssetId, UsdMicros
 from engine.settlement import calendar
-from engine.settlement.limits import dollars
+from engine.settlement.limits import collateral, dollars
 
 PERCENT = 100
 
 
 class TrustPair(msgspec.Struct, frozen=True):
-    """A pair as agreed. The company with the smaller id is `a`. `reserve_round` counts how often it was enabled."""
+    """A pair as agreed. The company with the smaller id is `a`. `reserve_round` counts its reserves."""
 
     id: PairId
     a_company_id: CompanyId
@@ -99,14 +99,14 @@ def reserve(
     Each part is rounded up to a whole unit of its asset, so the reserve is never less than what was agreed.
     """
     parts, missing = [], int(wanted)
-    fullest = sorted(available, key=lambda asset: (-_micros(available[asset], assets[asset]), asset))
+    fullest = sorted(available, key=lambda asset: (-collateral(assets[asset], available[asset]), asset))
     for asset_id in fullest:
         if missing <= 0:
             break
         units = min(available[asset_id], _units_for(missing, assets[asset_id]))
         if units > 0:
             parts.append(ReservePart(company, asset_id, units))
-            missing -= _micros(units, assets[asset_id])
+            missing -= collateral(assets[asset_id], units)
     if missing > 0:
         return Refusal(
             "deposit_too_small",
@@ -118,9 +118,6 @@ def reserve(
     return parts
 
 
-def _micros(units: int, asset: Asset) -> int:
-    return units * 10**USD_DECIMALS // 10**asset.decimals
-
-
 def _units_for(micros: int, asset: Asset) -> int:
-    return -(-micros * 10**asset.decimals // 10**USD_DECIMALS)
+    ours, theirs = pow(10, USD_DECIMALS), pow(10, asset.decimals)
+    return int(-(-micros * theirs // ours))

@@ -16,6 +16,7 @@ class Diary:
         self.lines: list[tuple[int, str]] = []
         self.errors: list[Exception] = []
         """Raised by the next turns, one each."""
+        self.ended = 0
 
     async def until(self, count: int) -> list[tuple[int, str]]:
         async with asyncio.timeout(10):
@@ -38,9 +39,15 @@ class Scribbler:
         self._diary.lines.append((self._epoch, "turn"))
         return False
 
+    def stop(self) -> None:
+        self._diary.ended += 1
 
-def writer(database: Database, diary: Diary, name: str = "scribbler") -> LeasedWriter:
-    return LeasedWriter(database, name, lambda lease: Scribbler(lease, diary), ttl_ms=1_500, pause_s=0.05)
+
+def writer(database: Database, diary: Diary, name: str = "scribbler", pause_s: float = 0.05) -> LeasedWriter:
+    async def make(lease: Lease) -> Scribbler:
+        return Scribbler(lease, diary)
+
+    return LeasedWriter(database, name, make, ttl_ms=1_500, pause_s=pause_s)
 
 
 async def stop(task: "asyncio.Task[None]") -> None:
@@ -78,11 +85,12 @@ async def test_a_doubt_or_a_mistake_begins_a_new_life_that_reads_the_database_ag
         lines = await diary.until(3)
         assert [deed for _, deed in lines[:3]] == ["boot", "boot", "turn"]
         await stop(task)
+        assert diary.ended == 2
 
 
 async def test_waking_a_resting_writer_makes_it_turn_at_once(database: Database) -> None:
     diary = Diary()
-    resting = LeasedWriter(database, "resting", lambda lease: Scribbler(lease, diary), ttl_ms=5_000, pause_s=60.0)
+    resting = writer(database, diary, "resting", pause_s=60.0)
     task = asyncio.create_task(resting.run())
     await diary.until(2)
     resting.wake()
