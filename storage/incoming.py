@@ -11,7 +11,7 @@ from itertools import chain
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, HotWalletId, Instant, TxId
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, TxId
 from engine.money import AssetId, Network
 from engine.payments.allowlist import AllowedWallet
 from engine.payments.chain import BlockRef
@@ -25,11 +25,12 @@ from engine.payments.incoming import (
     Place,
     Reason,
     Verdict,
+    again,
     incoming_id,
     match,
 )
-from engine.payments.payout import Purpose
-from engine.payments.sighting import Departure, Sighting, WatchedWallet, WatchList
+from engine.payments.payout import ENGINE, Purpose
+from engine.payments.sighting import Departure, Fee, Sighting, WatchedWallet, WatchList
 from engine.settlement.pass_through import Consequences, fee_booking, follow
 from storage import address_book, alarms, assets, chain_cursor, deals, freezes, ledger, outbox, payouts
 from storage.chain_cursor import ForeignParent, watcher_lease
@@ -87,7 +88,7 @@ _COLUMNS = columns(IncomingRow)
 _WRITTEN = IncomingRow.__struct_fields__[:19]
 
 
-def _go_on(_name: str) -> None:
+def go_on(_name: str) -> None:
     """Crash nowhere."""
 
 
@@ -125,7 +126,7 @@ class Incoming:
         epoch: int,
         sightings: Sequence[Sighting],
         at_ms: Instant,
-        crash_point: CrashPoint = _go_on,
+        crash_point: CrashPoint = go_on,
     ) -> Taken:
         """Take consecutive final blocks, all or none. Those that are taken already change nothing.
 
@@ -214,9 +215,10 @@ async def _take_one(
     crash_point: CrashPoint,
 ) -> list[Verdict]:
     arrivals = await _as_appearances(connection, sighting.arrivals)
-    expected = await _expectations(connection, watched, arrivals, sighting.block)
+    sighting = msgspec.structs.replace(sighting, fees=await _fees_as_appearances(connection, sighting.fees))
+    expected, vanished = await _expectations(connection, watched, arrivals, sighting.block)
     verdicts = match(arrivals, expected, policy, sighting.block.time_ms)
-    then = follow(verdicts, at_ms)
+    then = follow(verdicts, vanished, at_ms)
     await _insert(connection, verdicts, sighting.block, at_ms)
     crash_point("take.written")
     booked = await _book(connection, watched, sighting, then, at_ms)
@@ -267,29 +269,50 @@ async def _as_appearances(connection: Connection, arrivals: Sequence[Arrival]) -
     ]
 
 
+async def _fees_as_appearances(connection: Connection, fees: Sequence[Fee]) -> tuple[Fee, ...]:
+    if not fees:
+        return ()
+    records = await connection.fetch(
+        "SELECT tx_hash, count(*) AS appearances FROM chain_fee "
+        "WHERE tx_hash = ANY ($1) AND reversed_at_ms IS NOT NULL GROUP BY tx_hash",
+        [fee.tx_id for fee in fees],
+    )
+    before = {record["tx_hash"]: record["appearances"] for record in records}
+    return tuple(msgspec.structs.replace(fee, id=fee.id + again(before.get(fee.tx_id, 0) + 1)) for fee in fees)
+
+
 async def _expectations(
     connection: Connection, watched: WatchList, arrivals: Sequence[Arrival], block: BlockRef
-) -> Expectations:
+) -> tuple[Expectations, dict[DealId, int]]:
+    """Give what arrivals are compared with, and how often each deal's money has vanished before."""
     listed = [arrival for arrival in arrivals if arrival.asset is not None]
     if not listed:
-        return Expectations(tuple(watched.assets.values()))
+        return Expectations(tuple(watched.assets.values())), {}
     hot_wallets = sorted({arrival.hot_wallet for arrival in listed})
-    since_ms = Instant(block.time_ms - LATE_WITHIN_MS)
-    awaited = await deals.expected(connection, hot_wallets, since_ms)
-    matched = await _matched(connection, [deal.id for deal in awaited])
-    return Expectations(
+    awaited = await deals.expected(connection, hot_wallets, Instant(block.time_ms - LATE_WITHIN_MS))
+    matched, vanished = await _matched(connection, [deal.id for deal in awaited])
+    expected = Expectations(
         tuple(watched.assets.values()),
         tuple(deal for deal in awaited if deal.id not in matched),
         tuple(await _senders(connection, listed)),
     )
+    return expected, vanished
 
 
-async def _matched(connection: Connection, deal_ids: Sequence[str]) -> set[str]:
-    """Give the deals that have a transfer already: a late one does not change its deal's status."""
+async def _matched(connection: Connection, ids: Sequence[DealId]) -> tuple[set[DealId], dict[DealId, int]]:
+    """Give the deals that have a transfer (a late one leaves the status), and how often their money vanished."""
     records = await connection.fetch(
-        "SELECT matched_to FROM incoming_tx WHERE matched_to = ANY ($1) AND status <> 'reversed'", list(deal_ids)
+        """
+        SELECT matched_to AS deal, bool_or(status <> 'reversed') AS is_matched,
+               count(*) FILTER (WHERE status = 'reversed' AND place = 'deal') AS vanished
+        FROM incoming_tx WHERE matched_to = ANY ($1) GROUP BY matched_to
+        """,
+        list(ids),
     )
-    return {record["matched_to"] for record in records}
+    return (
+        {record["deal"] for record in records if record["is_matched"]},
+        {record["deal"]: record["vanished"] for record in records},
+    )
 
 
 async def _senders(connection: Connection, arrivals: Sequence[Arrival]) -> list[AllowedWallet]:
@@ -300,7 +323,7 @@ async def _senders(connection: Connection, arrivals: Sequence[Arrival]) -> list[
         sorted({arrival.company for arrival in arrivals}),
         sorted({arrival.sender for arrival in arrivals}),
     )
-    return to_rows(records, AllowedWallet)
+    return [address_book.allowed_wallet(record) for record in records]
 
 
 # ---------------------------------------------------------------------- writing
@@ -366,8 +389,7 @@ async def _book(
 async def _request(connection: Connection, then: Consequences, at_ms: Instant) -> None:
     """Request what is to be paid. What is refused leaves the money where it is, and somebody must look."""
     wishes = [
-        payouts.NewPayout(**msgspec.structs.asdict(due), initiator=payouts.ENGINE, at_ms=at_ms)
-        for due in then.payouts
+        payouts.NewPayout(**msgspec.structs.asdict(due), initiator=ENGINE, at_ms=at_ms) for due in then.payouts
     ]
     if not wishes:
         return
@@ -388,16 +410,19 @@ async def _note_fees(
         return
     await connection.execute(
         """
-        INSERT INTO chain_fee (network, tx_hash, hot_wallet_id, fee_units, booked, block_number, created_at_ms)
-        SELECT $1, *, $6, $7 FROM unnest($2::text[], $3::text[], $4::numeric[], $5::boolean[])
+        INSERT INTO chain_fee (id, network, tx_hash, hot_wallet_id, fee_token, booked, block_number, created_at_ms)
+        SELECT id, $1, tx_hash, hot_wallet, fee, booked, $2, $3
+        FROM unnest($4::text[], $5::text[], $6::text[], $7::numeric[], $8::boolean[])
+             AS fee (id, tx_hash, hot_wallet, fee, booked)
         """,
         network,
+        sighting.block.number,
+        at_ms,
+        [fee.id for fee in sighting.fees],
         [fee.tx_id for fee in sighting.fees],
         [fee.hot_wallet for fee in sighting.fees],
         [fee.units for fee in sighting.fees],
         booked,
-        sighting.block.number,
-        at_ms,
     )
 
 
@@ -408,20 +433,20 @@ async def _note_departures(connection: Connection, network: Network, sighting: S
         return
     await connection.execute(
         """
-        INSERT INTO outgoing_tx (network, tx_hash, log_index, hot_wallet_id, token, to_address, amount_token,
-                                 block_number, created_at_ms)
-        SELECT $1, *, $8, $9
-        FROM unnest($2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::numeric[])
+        INSERT INTO outgoing_tx (network, block_number, created_at_ms, tx_hash, log_index, hot_wallet_id, token,
+                                 to_address, amount_token)
+        SELECT $1, $2, $3, *
+        FROM unnest($4::text[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::numeric[])
         """,
         network,
+        sighting.block.number,
+        at_ms,
         [departure.tx_id for departure in gone],
         [departure.log_index for departure in gone],
         [departure.hot_wallet for departure in gone],
         [departure.asset.id for departure in gone],
         [departure.recipient for departure in gone],
         [departure.units for departure in gone],
-        sighting.block.number,
-        at_ms,
     )
     ours = await _signed_by_us(connection, network, [departure.tx_id for departure in gone])
     for departure in gone:
@@ -447,6 +472,4 @@ async def _stop(connection: Connection, departure: Departure, at_ms: Instant) ->
         f"in {departure.tx_id}, which we never signed"
     )
     await alarms.raise_alarm(connection, "reconciliation_break", departure.hot_wallet, 1, detail, at_ms)
-    await freezes.enter(
-        connection, Scope.WALLET, departure.hot_wallet, detail, freezes.MACHINE, at_ms, is_safe_mode=True
-    )
+    await freezes.enter(connection, Scope.WALLET, departure.hot_wallet, detail, ENGINE, at_ms, is_safe_mode=True)

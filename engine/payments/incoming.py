@@ -260,9 +260,9 @@ class _Matching:
         if other is None or other.id == asset.id:
             return False
         # Compared in coins: two tokens may differ in decimals.
-        ours, theirs = units * 10**other.decimals, deal.units * 10**asset.decimals
-        allowed = tolerance_units(self._policy, other, deal.units) * 10**asset.decimals
-        return abs(ours - theirs) <= allowed
+        scale: int = 10**asset.decimals
+        difference: int = units * 10**other.decimals - deal.units * scale
+        return abs(difference) <= tolerance_units(self._policy, other, deal.units) * scale
 
 
 _QUESTIONS: tuple[Callable[[_Matching, Arrival, Asset], Verdict | None], ...] = (
@@ -288,8 +288,12 @@ def dust_units(policy: MatchingPolicy, asset: Asset) -> int:
 
 def incoming_id(network: Network, tx_id: TxId, log_index: int, appearance: int = 1) -> IncomingId:
     """Name a transfer. A transfer of a vanished block that comes again is another appearance of it."""
-    again = f"~{appearance}" if appearance > 1 else ""
-    return IncomingId(f"{network}:{tx_id}:{log_index}{again}")
+    return IncomingId(f"{network}:{tx_id}:{log_index}{again(appearance)}")
+
+
+def again(appearance: int) -> str:
+    """Give the end of a name that tells a second appearance from the first."""
+    return f"~{appearance}" if appearance > 1 else ""
 
 
 def _dollars_to_units(usd_micros: int, asset: Asset) -> int:

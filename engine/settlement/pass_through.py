@@ -4,7 +4,7 @@ Pure. `storage.incoming` carries all of it out in one transaction with the block
 exists only with the credit that pays it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from engine.ids import CompanyId, DealId, HotWalletId, Instant, PayoutId, Wallet
 from engine.ledger import templates
 from engine.ledger.postings import Transfer
 from engine.money import Asset, AssetId, Network
-from engine.payments.incoming import Arrival, IncomingStatus, Place, Verdict
+from engine.payments.incoming import Arrival, IncomingStatus, Place, Verdict, again
 from engine.payments.payout import Purpose, payout_of_deal, payout_of_refund
 from engine.payments.sighting import Fee
 from engine.settlement.deals import Expected
@@ -56,11 +56,15 @@ class Consequences(msgspec.Struct, frozen=True):
     announcements: tuple[Announcement, ...] = ()
 
 
-def follow(verdicts: Sequence[Verdict], now: Instant) -> Consequences:
-    """Say everything that follows from verdicts."""
+def follow(verdicts: Sequence[Verdict], vanished: Mapping[DealId, int], now: Instant) -> Consequences:
+    """Say everything that follows from verdicts.
+
+    `vanished` counts how often the money of a deal has come already and was taken back: the payout that is
+    requested now is another one, and approved anew.
+    """
     return Consequences(
         transfers=tuple(transfer for verdict in verdicts for transfer in booking(verdict, now)),
-        payouts=tuple(payout for verdict in verdicts if (payout := payout_for(verdict)) is not None),
+        payouts=tuple(payout for verdict in verdicts if (payout := payout_for(verdict, vanished)) is not None),
         paying=tuple(verdict.deal.id for verdict in verdicts if verdict.deal and verdict.place is Place.DEAL),
         proved=tuple(verdict.wallet for verdict in verdicts if verdict.wallet and verdict.place is Place.FUNDS),
         announcements=tuple(map(_announcement, verdicts)),
@@ -89,21 +93,22 @@ def booking(verdict: Verdict, now: Instant) -> list[Transfer]:
             return templates.owner_put_in(wallet, asset, verdict.units, reference, now)
 
 
-def payout_for(verdict: Verdict) -> PayoutDue | None:
+def payout_for(verdict: Verdict, vanished: Mapping[DealId, int]) -> PayoutDue | None:
     """Say what is paid out because of an arrival: a deal's money to its payee, a late transfer back."""
     if verdict.deal is None or verdict.arrival.asset is None:
         return None
     if verdict.place is Place.DEAL:
-        return payout_of(verdict.deal, verdict.arrival.network, verdict.units)
+        times = vanished.get(verdict.deal.id, 0) + 1
+        return payout_of(verdict.deal, verdict.arrival.network, verdict.units, times)
     if verdict.status is IncomingStatus.REFUND and verdict.wallet is not None:
         return refund_of(verdict.arrival, verdict.arrival.asset.id, verdict.wallet)
     return None
 
 
-def payout_of(deal: Expected, network: Network, units: int) -> PayoutDue:
-    """Pay a deal's payee what came in for the deal."""
+def payout_of(deal: Expected, network: Network, units: int, times: int = 1) -> PayoutDue:
+    """Pay a deal's payee what came in for the deal, the first time or again."""
     return PayoutDue(
-        id=payout_of_deal(deal.id),
+        id=PayoutId(payout_of_deal(deal.id) + again(times)),
         company_id=deal.company,
         payee_id=deal.payee,
         purpose=Purpose.PASS_THROUGH,
@@ -136,8 +141,7 @@ def refund_of(arrival: Arrival, token: AssetId, wallet: WalletId) -> PayoutDue:
 
 def fee_booking(fee: Fee, coin: Asset, now: Instant) -> list[Transfer]:
     """Book what one transaction of ours has burned."""
-    reference = f"{coin.network}:{fee.tx_id}"
-    return templates.network_fee(fee.hot_wallet, coin.id, fee.units, reference, now)
+    return templates.network_fee(fee.hot_wallet, coin.id, fee.units, fee.id, now)
 
 
 def _announcement(verdict: Verdict) -> Announcement:

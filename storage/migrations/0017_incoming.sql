@@ -55,6 +55,7 @@ CREATE INDEX incoming_tx_matched ON incoming_tx (matched_to) WHERE matched_to <>
 CREATE INDEX incoming_tx_company ON incoming_tx (company_id, created_at_ms);
 CREATE INDEX incoming_tx_status ON incoming_tx (status);
 CREATE INDEX incoming_tx_block ON incoming_tx (network, block_number);
+CREATE INDEX incoming_tx_waits ON incoming_tx (network) WHERE undone = 'waits';
 
 -- Each transfer of a listed asset from an address of ours, as the chain tells it: the other side of every payout.
 CREATE TABLE outgoing_tx (
@@ -75,18 +76,21 @@ CREATE INDEX outgoing_tx_block ON outgoing_tx (network, block_number);
 -- What a transaction of ours has burned of the network's own coin. Not booked: the books know of too little coin at
 -- the address, which is a break that an operator must explain first.
 CREATE TABLE chain_fee (
-    network       text NOT NULL,
-    tx_hash       text NOT NULL,
-    hot_wallet_id text NOT NULL REFERENCES hot_wallet,
-    fee_units     numeric(78, 0) NOT NULL CHECK (fee_units > 0),
-    block_number  bigint NOT NULL,
-    booked        boolean NOT NULL,
-    created_at_ms bigint NOT NULL,
-    PRIMARY KEY (network, tx_hash)
+    id             text PRIMARY KEY,                             -- network:tx, and ~2 for its second appearance
+    network        text NOT NULL,
+    tx_hash        text NOT NULL,
+    hot_wallet_id  text NOT NULL REFERENCES hot_wallet,
+    fee_token      numeric(78, 0) NOT NULL CHECK (fee_token > 0),
+    block_number   bigint NOT NULL,
+    booked         boolean NOT NULL,
+    created_at_ms  bigint NOT NULL,
+    reversed_at_ms bigint
 );
+CREATE UNIQUE INDEX chain_fee_once ON chain_fee (network, tx_hash) WHERE reversed_at_ms IS NULL;
+CREATE INDEX chain_fee_vanished ON chain_fee (tx_hash) WHERE reversed_at_ms IS NOT NULL;
 CREATE INDEX chain_fee_wallet ON chain_fee (hot_wallet_id, block_number);
 CREATE INDEX chain_fee_block ON chain_fee (network, block_number);
-CREATE INDEX chain_fee_unbooked ON chain_fee (hot_wallet_id) WHERE NOT booked;
+CREATE INDEX chain_fee_unbooked ON chain_fee (hot_wallet_id) WHERE NOT booked AND reversed_at_ms IS NULL;
 
 -- The books of an address compared with its chain, at one block. `explained` lists every difference that has a reason.
 CREATE TABLE reconciliation (
@@ -100,3 +104,8 @@ CREATE TABLE reconciliation (
     at_ms             bigint NOT NULL,
     PRIMARY KEY (hot_wallet_id, token, block_number)
 );
+
+-- A payout whose incoming transfer vanished before anything was signed. The next one of the same deal is another one.
+ALTER TABLE payout ADD COLUMN withdrawn_at_ms bigint;
+ALTER TABLE payout DROP CONSTRAINT payout_purpose_purpose_id_key;
+CREATE UNIQUE INDEX payout_purpose ON payout (purpose, purpose_id) WHERE withdrawn_at_ms IS NULL;
