@@ -29,12 +29,14 @@ from storage.payout_memory import DatabaseRestored
 
 SAFETY_STEPS_MAX = 140
 LIVENESS_STEPS_MAX = 90
-BLOCKS_A_STEP = (1, 1, 1, 2, 3)
+BLOCKS_A_STEP = (1, 1, 2, 2, 3)
 GHOST_TURNS = 4
 ENERGY_DEAR = 4
 UNKIND = tuple(sending for sending in Sending if sending is not Sending.ANSWERED)
 FAILURES = (Reading.SILENT, Reading.BROKEN, Reading.UNAVAILABLE, Reading.TOO_MANY)
+LIES = ("other fork", "old branch", "withholds")
 OPEN_STATES = ("queued", "signing", "broadcast")
+_TASKS = "SELECT id, payout_id, state, amount_token, hot_wallet_id AS wallet FROM payout_task ORDER BY id"
 
 
 class World:
@@ -74,6 +76,7 @@ class World:
         self._lives: dict[str, Life] = {}
         self._ghosts: list[tuple[Life, int]] = []
         self._states: dict[str, str] = {}
+        self._busy: set[str] = set()
         self._kept_at: int | None = None
         self._dear_until = 0
         self._seen_at_nodes: set[str] = set()
@@ -141,7 +144,9 @@ class World:
         names = ["watcher", *(firm.word for firm in FIRMS)]
         self.dice.random.shuffle(names)
         for name in names:
-            await self.turn(name)
+            # A signer without work sleeps until it is woken; now and then it looks all the same.
+            if name == "watcher" or name in self._busy or name not in self._lives or self.dice.hits(150):
+                await self.turn(name)
         for ghost, left in list(self._ghosts):
             self._ghosts.remove((ghost, left))
             if await self._haunt(ghost) and left > 1:
@@ -237,12 +242,8 @@ class World:
         kind = self.dice.random.choice(("well", "well", "lags", "flaps", "other fork", "withholds", "old branch", "cache"))
         if kind == "well":
             return HONEST
-        # Two of three are never wrong in the same way at once: that is more than any rule can stand.
-        if kind in ("other fork", "withholds") and any(
-            self._conducts[other].view.branch_from is not None or self._conducts[other].view.withholds_all
-            for other in NODES
-            if other != node
-        ):
+        # Two nodes must agree before anything is believed. Two that tell the same lie are more than that can stand.
+        if kind in LIES and any(_is_liar(self._conducts[other]) for other in NODES if other != node):
             return HONEST
         self.dice.note(f"node {kind}", node)
         match kind:
@@ -254,7 +255,7 @@ class World:
                 back = self.dice.random.randint(0, SOLID_LAG)
                 return Conduct(View(branch_from=max(1, self.network.devnet.solid_number - back)))
             case "withholds":
-                return Conduct(View(empty_receipts=True))
+                return Conduct(View(withholds_all=True))
             case "old branch":
                 return Conduct(View(on_abandoned=True))
             case _:
@@ -321,8 +322,11 @@ class World:
         return unpack(content).id
 
     async def _watch_states(self) -> None:
-        for row in await self.house.rows("SELECT id, payout_id, state, amount_token FROM payout_task ORDER BY id"):
+        self._busy.clear()
+        for row in await self.house.rows(_TASKS):
             self.people.shown(row["payout_id"], int(row["amount_token"]))
+            if row["state"] in OPEN_STATES:
+                self._busy.add(row["wallet"].removeprefix("hw_"))
             if self._states.get(row["id"]) != row["state"]:
                 self._states[row["id"]] = row["state"]
                 moment = self.trace.add("task", f"{row['id']} is {row['state']}")
@@ -364,6 +368,11 @@ class World:
         self.findings.crashes = crashes
         self.findings.invariants += []
         self.findings.stuck += self.people.unfinished
+
+
+def _is_liar(conduct: Conduct) -> bool:
+    view = conduct.view
+    return view.branch_from is not None or view.on_abandoned or view.withholds_all
 
 
 def _fields(struct: Any) -> dict[str, Any]:
