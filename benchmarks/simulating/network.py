@@ -105,26 +105,23 @@ class Network:
         number = self.devnet.chain.included_in.get(tx)
         return number is not None and number <= self.devnet.solid_number
 
-    def movements(self) -> list[Movement]:
+    def movements(self, since: int = 0) -> list[Movement]:
         """Tell every token transfer that the chain has made, from its own records."""
-        found = []
-        for block in self.devnet.chain.blocks:
-            for included in block.included:
-                if included.result != "SUCCESS":
-                    continue
-                for log in included.logs:
-                    if log.topics[0] == TRANSFER:
-                        found.append(
-                            Movement(
-                                included.transaction.id,
-                                block.number,
-                                base58_text(log.address),
-                                base58_text(b"\x41" + log.topics[1][-20:]),
-                                base58_text(b"\x41" + log.topics[2][-20:]),
-                                int.from_bytes(log.data),
-                            )
-                        )
-        return found
+        return [
+            Movement(
+                included.transaction.id,
+                block.number,
+                base58_text(log.address),
+                base58_text(b"\x41" + log.topics[1][-20:]),
+                base58_text(b"\x41" + log.topics[2][-20:]),
+                int.from_bytes(log.data),
+            )
+            for block in self.devnet.chain.blocks[since:]
+            for included in block.included
+            if included.result == "SUCCESS"
+            for log in included.logs
+            if log.topics[0] == TRANSFER
+        ]
 
     def failures(self) -> int:
         """Count the transactions that were included and failed."""

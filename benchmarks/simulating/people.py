@@ -78,6 +78,10 @@ class People:
         """Late transfer → who paid, how much."""
 
     @property
+    def _revoked_addresses(self) -> set[str]:
+        return {address(wallet) for wallet in self._revoked}
+
+    @property
     def are_done(self) -> bool:
         """Tell whether nothing is left that somebody has planned."""
         return not self._plans and not self._paying and not self._frozen and self._cap_back_at is None
@@ -358,8 +362,6 @@ class People:
         rows = await self._world.house.rows(
             """
             SELECT payout.id, purpose, purpose_id, to_address, amount_token, payee_id,
-                   EXISTS (SELECT FROM payout_task AS task WHERE task.payout_id = payout.id
-                           AND task.waits_for = 'not_allowed') AS is_barred,
                    ARRAY(SELECT member_id FROM payout_approval AS given WHERE given.payout_id = payout.id
                          AND given.fields_hash = payout.fields_hash ORDER BY member_id) AS approved_by
             FROM payout WHERE EXISTS (SELECT FROM payout_task AS task WHERE task.payout_id = payout.id
@@ -370,7 +372,7 @@ class People:
             agreement = self._agreements.get(row["id"]) or self._refund_shown(row)
             if agreement is None or self._random.random() < 0.4:
                 continue
-            if row["is_barred"]:
+            if row["to_address"] in self._revoked_addresses:
                 await self._send_elsewhere(agreement, next(firm for firm in FIRMS if firm.id == row["payee_id"]))
                 continue
             if (agreement.destination, agreement.units) != (row["to_address"], int(row["amount_token"])):
@@ -402,10 +404,10 @@ class People:
         company = agreement.company
         moment = self._world.trace.add(approver, f"approves {agreement.name}")
         self._said.append((moment, lambda: decisions.approve(fields, company, command)))
-        # Told before it is done: an answer may be lost, and the yes was said.
-        self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
         answer = await decisions.approve(fields, company, command)
-        if answer is not None:
+        if answer is None:
+            self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
+        else:
             self._world.trace.add(approver, f"is refused: {answer.code}")
 
     # ------------------------------------------------------------------ what nobody has planned

@@ -7,48 +7,19 @@ standard output. It ends with its input, so that it never outlives whoever start
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import msgspec
-import uvloop
 
 from benchmarks.harness import ROOT
+from benchmarks.simulating.work import Job, Report
 
 WORKERS = 2
 LINE_BYTES_MAX = 2**24
-
-
-class Job(msgspec.Struct, frozen=True):
-    """One case to run: what `kind` means is said in `cases`."""
-
-    kind: str
-    number: int
-    name: str = ""
-    payouts: int = 20
-
-
-class Report(msgspec.Struct):
-    """What came of one case."""
-
-    job: Job
-    digest: str = ""
-    took_s: float = 0.0
-    findings: list[str] = []
-    counts: dict[str, int] = {}
-    """Payouts, doubles, losses, stuck and whatever else is counted."""
-    faults: dict[str, int] = {}
-    crash_points: dict[str, int] = {}
-
-    @property
-    def is_clean(self) -> bool:
-        """Tell whether nothing was found."""
-        return not self.findings
-
-
-Run = Callable[[Job], Awaitable[Report]]
 
 
 class Worker:
@@ -63,6 +34,8 @@ class Worker:
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             cwd=ROOT,
+            # Sets of words are walked in the order of their hashes: with a seed of their own, in the same order.
+            env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_BYTES_MAX,
@@ -116,21 +89,20 @@ async def share(jobs: Iterable[Job], among: list[Worker], until: Callable[[Repor
     return [done[place] for place in sorted(done)]
 
 
-async def _serve(dsn: str, name: str) -> None:
+def _serve(dsn: str, name: str) -> None:
     from benchmarks.simulating.cases import Cases  # The world is heavy; the parent never needs it.
 
-    loop = asyncio.get_running_loop()
-    async with Cases.on(dsn, name) as cases:
-        while line := await loop.run_in_executor(None, sys.stdin.buffer.readline):
-            job = msgspec.json.decode(line, type=Job)
-            began_s = time.perf_counter()
-            report = await cases.run(job)
-            report.took_s = round(time.perf_counter() - began_s, 3)
-            sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
-            sys.stdout.buffer.flush()
+    cases = Cases(dsn, name)
+    for line in sys.stdin.buffer:
+        job = msgspec.json.decode(line, type=Job)
+        began_s = time.perf_counter()
+        report = cases.run(job)
+        report.took_s = round(time.perf_counter() - began_s, 3)
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_serve(sys.argv[1], sys.argv[2]))
+        _serve(sys.argv[1], sys.argv[2])

@@ -358,6 +358,24 @@ class World:
 
     # ------------------------------------------------------------------ the verdict
 
+    def counts(self) -> dict[str, int]:
+        """Count what the run has done and what was found."""
+        found = self.findings
+        states = Counter(state for state, _ in self.story.final_states.values())
+        return {
+            "payouts": len(self.story.agreements),
+            "transfers": sum(states.values()),
+            "confirmed": states["confirmed"],
+            "attempts": len(self.story.signed),
+            "blocks": self.network.head,
+            "included and failed": self.network.failures(),
+            "crash points passed": sum(self.passed.values()),
+            "doubles": len(found.doubles),
+            "losses": len(found.losses),
+            "stuck": len(found.stuck),
+            "other findings": len(found.all()) - len(found.doubles) - len(found.losses) - len(found.stuck),
+        }
+
     async def _judge(self) -> None:
         self.network.produce(SOLID_LAG + 1)
         self.story.movements = self.network.movements()
@@ -366,8 +384,12 @@ class World:
         crashes = self.findings.crashes
         self.findings = audit(self.story)
         self.findings.crashes = crashes
-        self.findings.invariants += []
+        self.findings.invariants += await self.invariants()
         self.findings.stuck += self.people.unfinished
+
+    async def invariants(self) -> list[str]:
+        """Ask the database everything that must always hold of it."""
+        return []
 
 
 def _is_liar(conduct: Conduct) -> bool:
