@@ -18,22 +18,19 @@ from engine.money import AssetId
 from storage.database import Connection, Database
 from storage.rows import Page, decode_cursor, page_limit, page_of, to_row, to_rows
 
+# Arrays travel as text: a column of five hundred is one value for the client to encode, and the server reads an
+# array's text faster than the client can write its binary form.
 _POST = """
 SELECT results, ways FROM ledger_post(
-    $1::text[], $2::text[], $3::text[], $4::text[]::numeric[], $5::text[], $6::text[], $7::integer[],
-    $8::integer[], $9::text[]::numeric[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::bigint[],
-    $15::integer[])
+    $1::text::text[], $2::text::text[], $3::text::text[], $4::text::numeric[], $5::text::text[], $6::text::text[],
+    $7::text::integer[], $8::text::integer[], $9::text::numeric[], $10::text::text[], $11::text::bigint[],
+    $12::text::text[], $13::text::text[], $14::text::bigint[], $15::text::integer[])
 """
 
 _ENTRY = """
-SELECT transfer.seq, transfer.id, transfer.kind, debit.code AS debit, credit.code AS credit, debit.asset,
-       transfer.units, transfer.reference, transfer.at_ms, transfer.phase, transfer.resolves,
-       transfer.expires_at_ms
-"""
-
-_JOINS = """
-JOIN ledger_account AS debit ON debit.number = transfer.debit
-JOIN ledger_account AS credit ON credit.number = transfer.credit
+SELECT transfer.seq, transfer.id, transfer.kind, transfer.debit, transfer.credit, account.asset, transfer.units,
+       transfer.reference, transfer.at_ms, transfer.phase, transfer.resolves, transfer.expires_at_ms
+FROM ledger_transfer AS transfer JOIN ledger_account AS account ON account.code = transfer.debit
 """
 
 
@@ -113,8 +110,8 @@ async def expire_holds(connection: Connection, now: Instant) -> list[TransferId]
                debit.code AS debit, debit.asset, debit.normal AS debit_normal, debit.floor AS debit_floor,
                credit.code AS credit, credit.normal AS credit_normal, credit.floor AS credit_floor
         FROM ledger_hold AS hold JOIN ledger_transfer AS transfer USING (id)
-        JOIN ledger_account AS debit ON debit.number = hold.debit
-        JOIN ledger_account AS credit ON credit.number = hold.credit
+        JOIN ledger_account AS debit ON debit.code = hold.debit
+        JOIN ledger_account AS credit ON credit.code = hold.credit
         WHERE hold.expires_at_ms <= $1 ORDER BY hold.expires_at_ms, hold.id
         """,
         now,
@@ -163,16 +160,12 @@ class Ledger:
 
     async def entry(self, transfer: TransferId) -> Entry | None:
         """Read one transfer."""
-        record = await self._database.row(
-            f"{_ENTRY} FROM ledger_transfer AS transfer {_JOINS} WHERE id = $1", transfer
-        )
+        record = await self._database.row(f"{_ENTRY} WHERE id = $1", transfer)
         return None if record is None else to_row(record, Entry)
 
     async def about(self, reference: str) -> list[Entry]:
         """List the transfers about one thing (a deal, a payout's task, an incoming transfer), oldest first."""
-        records = await self._database.rows(
-            f"{_ENTRY} FROM ledger_transfer AS transfer {_JOINS} WHERE reference = $1 ORDER BY seq", reference
-        )
+        records = await self._database.rows(f"{_ENTRY} WHERE reference = $1 ORDER BY seq", reference)
         return to_rows(records, Entry)
 
     async def statement(
@@ -180,24 +173,32 @@ class Ledger:
     ) -> Page[Entry]:
         """List an account's transfers, newest first."""
         limit = page_limit(limit)
-        before, _ = decode_cursor(cursor, int, int)
+        batch, before = decode_cursor(cursor, int, int)
         code = account.code if isinstance(account, Account) else account
+        # Every batch that touched the account has one transfer of it at least, so `limit` steps back are enough.
         records = await self._database.rows(
             f"""
-            WITH wanted AS (SELECT number FROM ledger_account WHERE code = $1), transfer AS (
-                (SELECT * FROM ledger_transfer WHERE debit = (SELECT number FROM wanted)
-                 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+            WITH RECURSIVE walk (seq, step) AS (
+                SELECT coalesce($2, touched_in), 0 FROM ledger_account WHERE code = $1
                 UNION ALL
-                (SELECT * FROM ledger_transfer WHERE credit = (SELECT number FROM wanted)
-                 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+                SELECT batch.before[array_position(batch.accounts, $1)], step + 1
+                FROM walk JOIN ledger_batch AS batch USING (seq) WHERE step < $4
             )
-            {_ENTRY} FROM transfer {_JOINS} ORDER BY seq DESC LIMIT $3
+            SELECT entry.*, batch.seq AS batch
+            FROM walk JOIN ledger_batch AS batch USING (seq)
+            CROSS JOIN LATERAL (
+                {_ENTRY} WHERE transfer.seq BETWEEN batch.first_transfer AND batch.last_transfer
+                         AND $1 IN (transfer.debit, transfer.credit)
+            ) AS entry
+            WHERE $3::bigint IS NULL OR entry.seq < $3
+            ORDER BY entry.seq DESC LIMIT $4
             """,
             code,
+            batch,
             before,
             limit + 1,
         )
-        return page_of(records, Entry, limit, ("seq", "seq"))
+        return page_of(records, Entry, limit, ("batch", "seq"))
 
 
 # ---------------------------------------------------------------------- wire
@@ -208,7 +209,7 @@ async def _post(connection: Connection, transfers: Sequence[Transfer], groups: S
         return []
     order, numbers = _in_groups(groups)
     codes, columns = _columns([transfers[position] for position in order])
-    answer = await connection.fetchrow(_POST, *columns, [numbers[position] for position in order])
+    answer = await connection.fetchrow(_POST, *columns, _numbers([numbers[position] for position in order]))
     assert answer is not None
     if answer["results"] is None:
         return [Posted(transfer.id, Posting.OK) for transfer in transfers]
@@ -231,29 +232,50 @@ def _in_groups(groups: Sequence[object]) -> tuple[Sequence[int], list[int]]:
     return order, [firsts[group] + 1 if group else 0 for group in groups]
 
 
-def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[list[Any]]]:
+def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str]]:
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
     places: dict[AccountCode, int] = {}
     accounts: list[Account] = []
+    debits, credits = [], []
     for transfer in transfers:
-        for account in (transfer.debit, transfer.credit):
-            if account.code not in places:
+        for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
+            place = places.get(account.code)
+            if place is None:
                 accounts.append(account)
-                places[account.code] = len(accounts)
-    codes = list(places)
-    return codes, [
-        codes,
-        [account.asset for account in accounts],
-        [account.normal for account in accounts],
-        [None if account.floor is None else str(account.floor) for account in accounts],
-        [transfer.id for transfer in transfers],
-        [transfer.kind for transfer in transfers],
-        [places[transfer.debit.code] for transfer in transfers],
-        [places[transfer.credit.code] for transfer in transfers],
-        [str(transfer.units) for transfer in transfers],
-        [transfer.reference for transfer in transfers],
-        [transfer.at_ms for transfer in transfers],
-        [transfer.phase for transfer in transfers],
-        [transfer.resolves for transfer in transfers],
-        [transfer.expires_at_ms for transfer in transfers],
+                place = places[account.code] = len(accounts)
+            side.append(place)
+    return list(places), [
+        _texts(list(places)),
+        _texts([account.asset for account in accounts]),
+        _texts([account.normal for account in accounts]),
+        _numbers([account.floor for account in accounts]),
+        _texts([transfer.id for transfer in transfers]),
+        _texts([transfer.kind for transfer in transfers]),
+        _numbers(debits),
+        _numbers(credits),
+        _numbers([transfer.units for transfer in transfers]),
+        _texts([transfer.reference for transfer in transfers]),
+        _numbers([transfer.at_ms for transfer in transfers]),
+        _texts([transfer.phase for transfer in transfers]),
+        _texts([transfer.resolves for transfer in transfers]),
+        _numbers([transfer.expires_at_ms for transfer in transfers]),
     ]
+
+
+def _texts(values: Sequence[str | None]) -> str:
+    if None not in values:
+        text = '","'.join(values)  # type: ignore[arg-type]  # None is not in it
+        if "\\" not in text and text.count('"') == 2 * len(values) - 2:
+            return f'{{"{text}"}}'
+    return f"{{{','.join(map(_quoted, values))}}}"
+
+
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _numbers(values: Sequence[int | None]) -> str:
+    text = ",".join(map(str, values))
+    return f"{{{text.replace('None', 'NULL')}}}"
