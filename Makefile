@@ -9,6 +9,9 @@ WEB         := api/web/dist/.built
 WEB_SOURCES := $(shell find api/web/app api/web/public api/web/toolchain) \
   $(addprefix api/web/,package.json pnpm-lock.yaml nuxt.config.ts build.py) requirements-node.lock
 
+# The clients that others wrote for the chains, which the devnets are tried with.
+CHAIN_CLIENTS := tests/adapters/chains/node
+
 ON_RAY := $(addprefix tests/,actors api console security web)
 
 .PHONY: run web chromium test test-on-ray test-beside-ray lint lock soak benchmark clean
@@ -34,7 +37,10 @@ chromium:  # what the browser tests drive; where it cannot be had, pytest's last
 	    >/dev/null 2>&1 || echo "! Chromium could not be installed: the browser tests are not run"; \
 	else echo "! There is no Chromium here, so the browser tests are not run. As root: make chromium"; fi
 
-test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium  ## every check and every test
+$(CHAIN_CLIENTS)/node_modules/.installed: $(addprefix $(CHAIN_CLIENTS)/,package-lock.json install.py) | $(VENV)/.installed
+	@$(BIN)/python $(CHAIN_CLIENTS)/install.py
+
+test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium $(CHAIN_CLIENTS)/node_modules/.installed  ## every check and every test
 	@# The engine's coverage is measured where its rules are tested one by one; tracing the whole suite doubles its time.
 	@$(BIN)/pytest tests/unit --cov=engine --cov-fail-under=95
 	@# Most of the others wait for sockets and processes, so two halves run at once. What starts Ray stays together.

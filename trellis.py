@@ -12,6 +12,7 @@ COMMANDS = {
     "migrate": "actors.cli",
     "record": "actors.cli",
     "keys": "actors.cli",
+    "devnet": "actors.devnet_cli",
 }
 
 

@@ -43,7 +43,7 @@ def main(command: str) -> int:
     LOG.write_text("")
     began = time.perf_counter()
     try:
-        node, npm = _node()
+        node, npm = find_node()
         pnpm = _pnpm(node, npm)
         _step(
             "Dashboard packages",
@@ -62,7 +62,7 @@ def main(command: str) -> int:
     return 0
 
 
-def _node() -> tuple[Path, Path]:
+def find_node() -> tuple[Path, Path]:
     """Give node and npm's script: the machine's if recent enough, else those of the PyPI wheel."""
     found = shutil.which("node")
     if found is not None and _is_recent(_version(Path(found))):

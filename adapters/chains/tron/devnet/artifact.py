@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_abi.abi import encode
 
 from .addresses import keccak256
 
@@ -30,7 +29,18 @@ def token() -> Artifact:
 
 def token_code(name: str, symbol: str) -> bytes:
     """Give the code that creates a token: the compiler's and the constructor's arguments."""
-    return bytes.fromhex(token().bytecode) + encode(["string", "string"], [name, symbol])
+    return bytes.fromhex(token().bytecode) + _two_strings(name, symbol)
+
+
+def _two_strings(first: str, second: str) -> bytes:
+    """Encode a constructor's two strings: where each begins, then each with its length. (eth_abi takes a second to
+    import.)"""
+    tails = [word(len(each.encode())) + _padded(each.encode()) for each in (first, second)]
+    return word(64) + word(64 + len(tails[0])) + b"".join(tails)
+
+
+def _padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 32)
 
 
 @functools.cache

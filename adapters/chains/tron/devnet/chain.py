@@ -15,7 +15,7 @@ from coincurve import PrivateKey
 from .addresses import of_key
 from .blocks import NO_PARENT, Block, make_block
 from .transactions import Transaction
-from .world import Decree, Included, Parameters, Refused, World
+from .world import BLOCKS_KEPT, Decree, Included, Parameters, Refused, World
 
 PRODUCERS = 27
 EXPIRATION_MAX_MS = 86_400_000
@@ -42,6 +42,16 @@ class Change(msgspec.Struct, frozen=True):
 
     back_to: int | None
     blocks: tuple[Block, ...]
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """What makes a block again."""
+
+    id: str
+    time_ms: int
+    witness: bytes
+    transactions: tuple[Transaction, ...]
+    decrees: tuple[Decree, ...]
 
 
 class Reorganisation(msgspec.Struct, frozen=True):
@@ -97,11 +107,13 @@ class Chain:
         return self._solid
 
     def world_at(self, number: int) -> World:
-        """Give the state after a block, to look at only. Cheap at the head and near where it was asked last."""
+        """Give the state after a block, to look at only. Cheap at the head and near where was asked last."""
         if number >= self.head.number:
             return self.head_world
         past = self._past_world
-        if past.height > number:
+        if past.height - number > BLOCKS_KEPT:
+            past = self._past_world = World(self.rules.parameters)
+        elif past.height > number:
             past.go_back(number)
         while past.height < number:
             block = self.blocks[past.height + 1]
@@ -271,17 +283,16 @@ class Chain:
 
     # ------------------------------------------------------------------ a restart
 
-    def replay(self, change: Change) -> None:
+    def replay(self, back_to: int | None, blocks: Sequence[Sealed]) -> None:
         """Do again what a chain with the same rules did once; raise ValueError if that gives another block."""
-        if change.back_to is not None:
+        if back_to is not None:
             self._forks += 1
             self._turn += 1
-            self.abandoned = self._go_back(change.back_to)
-        for block in change.blocks:
-            transactions = [each.transaction for each in block.included]
-            again = self._append(block.time_ms, block.witness, block.decrees, transactions)
+            self.abandoned = self._go_back(back_to)
+        for block in blocks:
+            again = self._append(block.time_ms, block.witness, block.decrees, block.transactions)
             if again.id != block.id:
-                raise ValueError(f"block {block.number} is {again.id} now and was {block.id}")
+                raise ValueError(f"block {again.number} is {again.id} now and was {block.id}")
 
 
 def _producer_key(seed: str, number: int) -> PrivateKey:

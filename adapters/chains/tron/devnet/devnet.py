@@ -17,7 +17,7 @@ from .chain import Chain, Clock, Reorganisation, Rules
 from .faults import Chooser
 from .nodes import Node, Shared
 from .transactions import Call, Contract, Raw, Transaction, Transfer, make, signed_with, with_signers
-from .world import Decree, Deploy, SetAccount, World
+from .world import Decree, Deploy, Issue, SetAccount, World
 
 BANK_TRX = 10**17
 """In sun, a hundred thousand million TRX: the bank never runs out."""
@@ -56,8 +56,7 @@ class Devnet:
         """The tokens' addresses by symbol."""
         self._shared = Shared(self.chain)
         self.nodes = {name: Node(name, self._shared) for name in nodes}
-        self._requests = 0
-        self._issue(funding)
+        self._signed = 0
 
     def node(self, name: str) -> Node:
         """Give a node by its name; KeyError where there is none."""
@@ -163,13 +162,13 @@ class Devnet:
     def sign(self, contract: Contract, key: PrivateKey, fee_limit: int = BANK_FEE_LIMIT) -> Transaction:
         """Sign a transaction against the solid block, different from any other of the same content."""
         reference = self.chain.blocks[self.chain.solid_number]
-        self._requests += 1
+        self._signed += 1
         raw = Raw(
             contract,
             reference_bytes=bytes.fromhex(reference.id[12:16]),
             reference_hash=bytes.fromhex(reference.id[16:32]),
             expiration_ms=self.chain.head.time_ms + EXPIRATION_MS,
-            timestamp_ms=self.chain.head.time_ms * 1_000 + self._requests,
+            timestamp_ms=self.chain.head.time_ms + self._signed,
             fee_limit=fee_limit if isinstance(contract, Call) else 0,
         )
         unsigned = make(raw)
@@ -181,12 +180,11 @@ class Devnet:
         self.chain.push(transaction)
         return transaction.id
 
-    def _issue(self, funding: Mapping[str, Funding]) -> None:
-        for address, each in funding.items():
-            for symbol, units in each.tokens.items():
-                self.give_token(symbol, address, units)
-        if self.chain.waiting:
-            self.produce()
+
+def demo_account(seed: str, name: str) -> tuple[str, PrivateKey]:
+    """Give the address and the key of somebody on a demonstration's chain. Anybody can work them out."""
+    key = PrivateKey(hashlib.sha256(f"{seed}/account/{name}".encode()).digest())
+    return base58_text(of_key(key)), key
 
 
 def _genesis(bank: bytes, funding: Mapping[str, Funding]) -> list[Decree]:
@@ -195,4 +193,10 @@ def _genesis(bank: bytes, funding: Mapping[str, Funding]) -> list[Decree]:
         SetAccount(parse(address), balance=each.sun, energy_limit=each.energy_limit)
         for address, each in funding.items()
     ]
-    return decrees + [Deploy(symbol, bank, token_code(name, symbol)) for symbol, name in TOKENS.items()]
+    decrees += [Deploy(symbol, bank, token_code(name, symbol)) for symbol, name in TOKENS.items()]
+    decrees += [
+        Issue(symbol, parse(address), units)
+        for address, each in funding.items()
+        for symbol, units in each.tokens.items()
+    ]
+    return decrees

@@ -89,6 +89,7 @@ class Shared:
         self.pages = pages.Pages(dict(zip(chain.producers, chain.keys, strict=True)))
         self.chooser: Chooser | None = None
         self.requests: Counter[str] = Counter()
+        self.count = 0
         self.injected: Counter[str] = Counter()
 
 
@@ -118,6 +119,7 @@ class Node:
         is_broadcast = name in _BROADCASTS
         conduct = self._conduct(path, body, is_broadcast)
         self._shared.requests[name] += 1
+        self._shared.count += 1
         self._shared.injected.update(injected(conduct, is_broadcast=is_broadcast))
         if not is_broadcast and conduct.reading is not Reading.ANSWERED:
             return _READING[conduct.reading]
@@ -136,8 +138,7 @@ class Node:
             return queue.popleft()
         chooser = self._shared.chooser
         if chooser is not None:
-            number = self._shared.requests.total()
-            chosen = chooser(Request(self.name, path, body, is_broadcast, number))
+            chosen = chooser(Request(self.name, path, body, is_broadcast, self._shared.count))
             if chosen is not None:
                 return chosen
         return self.conduct

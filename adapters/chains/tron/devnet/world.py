@@ -12,6 +12,7 @@ import msgspec
 
 from .accounts import Account
 from .addresses import base58_text
+from .artifact import call_data
 from .machine import Execution, Log, Machine, Mark
 from .transactions import KINDS, Call, Permission, Transaction, Transfer, UpdatePermissions
 
@@ -81,7 +82,15 @@ class Deploy(msgspec.Struct, frozen=True, tag="deploy"):
     energy_factor: int = ENERGY_FACTOR
 
 
-Decree = SetAccount | SetParameters | Deploy
+class Issue(msgspec.Struct, frozen=True, tag="issue"):
+    """A decree: tokens that an address has from the beginning, without a transaction."""
+
+    name: str
+    address: bytes
+    units: int
+
+
+Decree = SetAccount | SetParameters | Deploy | Issue
 
 
 class Included(msgspec.Struct, frozen=True):
@@ -165,6 +174,10 @@ class World:
                 address = self.machine.deploy(decree.creator, decree.code)
                 self.contracts[address] = Deployed(address, decree.name, decree.creator, decree.energy_factor)
                 self._undo[-1].contracts.append(address)
+            case Issue():
+                deployed = next(each for each in self.contracts.values() if each.name == decree.name)
+                data = call_data("issue(address,uint256)", decree.address, decree.units)
+                self.machine.call(deployed.creator, deployed.address, data, CONSTANT_ENERGY_MAX, 0)
 
     def _put(self, account: Account) -> None:
         self._undo[-1].accounts.setdefault(account.address, self.accounts.get(account.address))
