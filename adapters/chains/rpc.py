@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from engine.errors import OutcomeUnknown, Retryable, VenueError
+from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
 from engine.ids import Instant
 
 Answer = dict[str, Any] | list[Any]
@@ -112,6 +112,9 @@ class NodePool:
         except (Retryable, OutcomeUnknown) as error:
             self._failed(node, error)
             raise
+        except Rejected as error:
+            # It will not serve us: an expired key of the main node must not stop what the fallback could answer.
+            raise self.spoilt(name, str(error)) from error
         except ValueError as error:
             raise self.spoilt(name, f"{path}: {error}") from error
         node.failures, node.rests_until, node.last_error = 0, 0, ""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from adapters.chains.rpc import Answer, NodePool
 from adapters.chains.tron import addresses, wire
 from engine.errors import Rejected, RejectReason, Retryable
+from engine.ids import TxId
 from engine.payments.chain import BlockRef, BroadcastAnswer
 
 _BALANCE_OF = bytes.fromhex("70a08231")
@@ -57,6 +58,11 @@ class TronNodes:
         """Give what became of each transaction of a final block of the same node."""
         path, body = "walletsolidity/gettransactioninfobyblocknum", {"num": block.ref.number}
         return await self._ask(name, path, body, lambda answer: wire.infos(answer, block))
+
+    async def knows(self, name: str, tx_id: TxId) -> bool:
+        """Tell whether a node has a transaction in a final block. No is no proof: it may lag, or lie."""
+        path = "walletsolidity/gettransactioninfobyid"
+        return await self._ask(name, path, {"value": tx_id}, lambda answer: wire.names(answer, tx_id))
 
     async def account(self, name: str, address: str, final: bool = False) -> wire.Account | None:
         """Give an account's balance, None for an address that nobody has activated."""

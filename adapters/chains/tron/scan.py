@@ -59,12 +59,41 @@ class NodeScan:
 
     async def views(self, watched: Sequence[Watched]) -> dict[TxId, View]:
         """Say what the node's chain tells of each; raise `VenueError` when the chain cannot be read unbroken."""
-        head = (await self._nodes.final_head(self._name)).number
+        head = await self._nodes.final_head(self._name)
+        if not self._continues_to(head):
+            self.forget()
         views: dict[TxId, View] = {}
         for reference, group in _by_reference(watched):
-            run = await self._run(reference, head, max(it.intent.expires_at_ms for it in group))
+            run = await self._run(reference, head.number, max(it.intent.expires_at_ms for it in group))
             views |= await self._judge(reference, run, group)
         return views
+
+    async def stands_by(self, deaths: Mapping[TxId, BlockRef]) -> set[TxId]:
+        """Give those that the node does not know when it is asked for them by their ids.
+
+        Its blocks were read over minutes; if it was wrong for one moment of them, that is found here.
+        """
+        for last in {ref.number: ref for ref in deaths.values()}.values():
+            if await self._nodes.header(self._name, last.number) != last:
+                self.forget()
+                raise self._pool.disagree(f"{self._name} has another block {last.number} than before")
+        gone: set[TxId] = set()
+        for start in range(0, len(deaths), _AT_ONCE):
+            some = list(deaths)[start : start + _AT_ONCE]
+            known = await asyncio.gather(*(self._nodes.knows(self._name, tx_id) for tx_id in some))
+            gone |= {tx_id for tx_id, is_known in zip(some, known, strict=True) if not is_known}
+        if len(gone) < len(deaths):
+            self.forget()
+            raise self._pool.disagree(f"{self._name} knows a payout that its blocks leave out")
+        return gone
+
+    def forget(self) -> None:
+        """Read everything again: what was read may have been another chain than the node has now."""
+        self._blocks.clear()
+
+    def _continues_to(self, head: BlockRef) -> bool:
+        own, parent = self._blocks.get(head.number), self._blocks.get(head.number - 1)
+        return (own is None or own.ref == head) and (parent is None or parent.ref.id == head.parent_id)
 
     async def _run(self, reference: BlockRef, head: int, expires_at_ms: int) -> list[_Seen]:
         """Give the chain after `reference`: to the head, or to the first block that can include nothing which
@@ -76,7 +105,7 @@ class NodeScan:
                 await self._fetch(range(number, min(number + _AT_ONCE, head + 1)))
             seen = self._blocks[number]
             if seen.ref.parent_id != parent.id:
-                self._blocks.clear()
+                self.forget()
                 raise self._pool.disagree(f"on {self._name}, block {number} is no child of {parent.id}")
             run.append(seen)
             if parent.time_ms >= expires_at_ms:
@@ -111,6 +140,7 @@ class NodeScan:
     def _included(self, it: Watched, where: BlockRef, block: Block) -> Included:
         receipt = next((receipt for receipt in block.receipts if receipt.tx_id == it.tx_id), None)
         if block.ref != where or receipt is None:
+            self.forget()
             raise self._pool.spoilt(self._name, f"block {where.number} was another a moment ago")
         intent = it.intent
         moved = sum(
@@ -152,9 +182,29 @@ async def outcomes(pool: NodePool, scans: Mapping[str, NodeScan], watched: Seque
         one = outcome({name: views[it.tx_id] for name, views in told.items()}, pool.quorum)
         if isinstance(one, str):
             pool.disagree(f"{it.tx_id} is {one}")
+            for scan in scans.values():
+                scan.forget()
             one = Pending()
         found.append(one)
-    return found
+    deaths = {it.tx_id: one for it, one in zip(watched, found, strict=True) if isinstance(one, Absent)}
+    certain = await _confirmed(pool, scans, deaths)
+    return [
+        Pending() if it.tx_id in deaths and it.tx_id not in certain else one
+        for it, one in zip(watched, found, strict=True)
+    ]
+
+
+async def _confirmed(pool: NodePool, scans: Mapping[str, NodeScan], deaths: Mapping[TxId, Absent]) -> set[TxId]:
+    """Give those deaths whose every witness stands by its word when it is asked anew, and in another way."""
+    if not deaths:
+        return set()
+    certain = set(deaths)
+    witnessed = {
+        name: {tx_id: one.up_to for tx_id, one in deaths.items() if name in one.witnesses} for name in pool.names
+    }
+    for name, stood_by in (await pool.each(lambda name: scans[name].stands_by(witnessed[name]))).items():
+        certain -= witnessed[name].keys() - (set() if isinstance(stood_by, VenueError) else stood_by)
+    return certain
 
 
 def _dead(reference: BlockRef, run: Sequence[_Seen], expires_at_ms: int) -> Dead | None:

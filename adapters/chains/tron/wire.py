@@ -13,6 +13,8 @@ from engine.payments.chain import BlockRef, BroadcastAnswer
 
 _NO_TRANSACTIONS = "0" * 64
 _ID_DIGITS = 64
+_INVALID, _NO_CALLS = "CONTRACT_VALIDATE_ERROR", "not support constant"
+"""java-tron refuses what cannot be called, and any call where it is not configured for them, by the same code."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -170,6 +172,16 @@ def infos(answer: Answer, of: NodeBlock) -> dict[str, Info]:
     return by_id
 
 
+def names(answer: Answer, tx_id: TxId) -> bool:
+    """Read the info of one transaction: whether there is any. ValueError for that of another."""
+    if answer == {}:
+        return False
+    found = _convert(answer, Info)
+    if found.id != tx_id:
+        raise ValueError(f"asked for {tx_id}, told of {found.id}")
+    return True
+
+
 def account(answer: Answer) -> Account | None:
     """Read an account, None when nobody has activated it."""
     found = _convert(answer, Account)
@@ -191,14 +203,16 @@ def parameters(answer: Answer) -> dict[str, int]:
 
 
 def call(answer: Answer) -> Call:
-    """Read a constant call. A revert is an answer; a call that the node could not try is ValueError."""
+    """Read a constant call. A revert, or a contract that does not exist, is an answer; ValueError if it was not
+    tried: nodes answer constant calls only when they are configured to."""
     if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
         raise ValueError("no result of a call")
     result = answer["result"]
-    if not result.get("result"):
-        raise ValueError(f"the call was not tried: {result.get('code')} {_words(result.get('message'))}")
+    words = _words(result.get("message"))
+    if not result.get("result") and (result.get("code") != _INVALID or _NO_CALLS in words):
+        raise ValueError(f"the call was not tried: {result.get('code')} {words}")
     output = "".join(answer.get("constant_result") or [])
-    return Call(int(answer.get("energy_used", 0)), bytes.fromhex(output), _words(result.get("message")))
+    return Call(int(answer.get("energy_used", 0)), bytes.fromhex(output), words)
 
 
 def broadcast_answer(answer: Answer) -> BroadcastAnswer:

@@ -93,6 +93,8 @@ class Village:
         self.final_of: dict[str, int] = {}
         """Nodes that are behind, and how far they are."""
         self.silent: set[str] = set()
+        self.answers: dict[str, Callable[[dict[str, Any]], Answer]] = {}
+        """What nodes answer to questions that are not about blocks."""
         self.pool = NodePool(
             "tron", nodes, self, self.clock, lambda kind, detail: self.troubles.append((kind, detail))
         )
@@ -143,6 +145,11 @@ class Village:
                 return copy.deepcopy(self.blocks[body["num"]][0]) if body["num"] <= final else {}
             case "walletsolidity/gettransactioninfobyblocknum":
                 return copy.deepcopy(self.blocks[body["num"]][1]) if body["num"] <= final else []
+            case "walletsolidity/gettransactioninfobyid":
+                infos = [info for number, (_, infos) in self.blocks.items() if number <= final for info in infos]
+                return next((copy.deepcopy(info) for info in infos if info["id"] == body["value"]), {})
+            case _ if path in self.answers:
+                return self.answers[path](body)
         raise Retryable(f"nobody has taught {node} to answer {path}")
 
 
