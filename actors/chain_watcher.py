@@ -70,7 +70,7 @@ class ForkTooDeep(Exception):
 
 
 class ChainWatcher:
-    """The watcher of one network. Plain: whoever runs it (`actors.leased`) holds the lease and calls `boot`, `turn`.
+    """The watcher of one network. Plain: whoever runs it (`actors.leased`) holds the lease and calls it.
 
     A call that fails has left nothing that the next call does not find. `Retryable`, `OutcomeUnknown`: call again.
     `StaleEpoch`: another one has the network, stop. `ForkTooDeep`: stop, an operator must look.
@@ -130,12 +130,16 @@ class ChainWatcher:
         head = self._head = await self._reader.final_head()
         # After the head: an address that somebody has paid to in these blocks was listed before they were made.
         watched = await self._incoming.watch_list(self._network)
+        await self._reversals.settle_waiting(self._network, self._epoch, self._clock())
         try:
             await self._go_on(head, watched)
         except ForeignParent as error:
             await self._go_back(error)
             return True
         return self._cursor is not None and self._cursor.number < head.number
+
+    def stop(self) -> None:
+        """Let go: there is nothing that only one life may hold."""
 
     # ------------------------------------------------------------------ forwards
 

@@ -11,8 +11,7 @@ from ray.exceptions import RayError
 
 from actors import chains, wiring
 from actors.admission import Admission
-from actors.club_hosts import ClubReport
-from actors.messages import ComponentHealth, decode
+from actors.messages import ClubReport, ComponentHealth, decode
 from actors.plan import ClubPlan
 from engine.money import Network
 from storage.database import Database

@@ -1,8 +1,8 @@
 """The Ray actors of the club: one watcher per network, one signer per hot wallet, one session per pair and day.
 
-Each is a plain single writer (`chain_watcher`, `payout_signer`, `trust_session`) under a lease, in a process of its
-own. What a caller may rely on when a call fails: every call may be repeated, none moves money. An actor that dies is
-replaced by an empty one; what it knew is in the database, and the next life reads it there.
+Each is a plain single writer (`chain_watcher`, `payout_signer`, `trust_session`) under a lease, in a process of
+its own. What a caller may rely on when a call fails: every call may be repeated, none moves money. An actor that
+dies is replaced by an empty one; what it knew is in the database, and the next life reads it there.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from actors.chain_watcher import ChainWatcher
 from actors.chains import OpenChain
 from actors.clock import now_ms
 from actors.home import Home
-from actors.leased import LeasedWriter, Writer, WriterReport
-from actors.messages import encode
+from actors.leased import LeasedWriter, Writer
+from actors.messages import ClubReport, encode
 from actors.node_troubles import NodeTroubles
 from actors.payout_signer import PayoutSigner, Signer
 from actors.trust_session import TrustSession, session_lease
@@ -41,13 +41,6 @@ POOL_SIZE = 4
 OPEN_PAUSE_S = 1.0
 SIGNER_PAUSE_S = 1.0
 SESSION_PAUSE_S = 5.0
-
-
-class ClubReport(msgspec.Struct, frozen=True):
-    """How one of the club's actors is. `detail` is what it works on, for people."""
-
-    writer: WriterReport
-    detail: dict[str, Any]
 
 
 class ClubHost:
@@ -142,7 +135,6 @@ class WatcherHost(ClubHost):
 class SignerHost(ClubHost):
     """Runs the signer of the hot wallet that it is named after: the only process that opens its key."""
 
-    _signer: PayoutSigner | None = None
     _chain: OpenChain | None = None
     _wallet: HotWallet | None = None
 
@@ -152,21 +144,21 @@ class SignerHost(ClubHost):
 
     async def _make(self, lease: Lease) -> Writer:
         await self._close_chain()
-        wallet = self._wallet = await Companies(self._database).hot_wallet(self._id)
+        wallet = self._wallet = await Companies(self._database).wallet(self._id)
         plan = self._club.chain(wallet.network)
         # What its nodes do wrong is the watcher's to report: it asks the same ones all the time.
         chain = self._chain = OpenChain(plan, lambda kind, what: None)
         journals = Home(self._plan.home).journals
         journals.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._signer = PayoutSigner(
+        return _Signing(
+            PayoutSigner(
             Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
             self._database,
             chain.port,
             await chains.open_key(self._plan, self._database, wallet),
             BroadcastJournal(journals / f"{self._id}.journal", self._id),
             now_ms,
-        )
-        return self._signer
+        ))
 
     def _detail(self) -> dict[str, Any]:
         if self._wallet is None:
@@ -177,6 +169,18 @@ class SignerHost(ClubHost):
         if self._chain is not None:
             await self._chain.close()
             self._chain = None
+
+
+class _Signing:
+    """A signer's rounds as turns: one that did something is followed by the next at once."""
+
+    def __init__(self, signer: PayoutSigner) -> None:
+        self.boot = signer.boot
+        self.stop = signer.stop
+        self._signer = signer
+
+    async def turn(self) -> bool:
+        return not (await self._signer.turn()).is_idle
 
 
 class SessionHost(ClubHost):

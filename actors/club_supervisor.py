@@ -1,4 +1,4 @@
-"""Desired against running, for the club: every network has a watcher, every hot wallet a signer, every day a session.
+"""Desired against running, for the club: who watches each network, signs for each wallet, closes each day.
 
 One per cluster. It holds no truth of its own and decides nothing about money: who shall run is read from the
 database, who runs is asked; so it can be killed and started again at any moment. Two of a kind for a while are
@@ -18,8 +18,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import wiring
 from actors.clock import now_ms
-from actors.club_hosts import ClubHost, ClubReport, SessionHost, SignerHost, WatcherHost
-from actors.messages import ComponentHealth, decode, encode
+from actors.club_hosts import ClubHost, SessionHost, SignerHost, WatcherHost
+from actors.messages import ClubReport, ComponentHealth, decode, encode
 from engine.errors import VenueError
 from engine.ids import Instant
 from storage import trust_sessions

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Protocol
 
-import msgspec
-
 from actors.clock import now_ms
+from actors.messages import WriterReport
 from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
 from engine.ids import Instant
 from storage.database import Database
@@ -41,15 +40,6 @@ class Writer(Protocol):
     def stop(self) -> None:
         """Let go of what only one life may hold (a key, a file). Called once at the end of each life."""
         ...
-
-
-class WriterReport(msgspec.Struct, frozen=True):
-    """How a writer is. `turned_ms` is when it last finished a turn."""
-
-    name: str
-    epoch: int
-    turned_ms: Instant
-    problem: str
 
 
 class LeasedWriter:

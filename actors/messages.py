@@ -43,6 +43,22 @@ class ComponentHealth(msgspec.Struct, frozen=True):
     age_ms: int | None = None
 
 
+class WriterReport(msgspec.Struct, frozen=True):
+    """How a single writer is. `turned_ms` is when it last finished a turn; `problem` is empty while it works."""
+
+    name: str
+    epoch: int
+    turned_ms: Instant
+    problem: str
+
+
+class ClubReport(msgspec.Struct, frozen=True):
+    """How one of the club's actors is. `detail` is what it works on, for people."""
+
+    writer: WriterReport
+    detail: dict[str, Any]
+
+
 def encode(message: Any) -> bytes:
     """Write a message for another actor."""
     return _ENCODER.encode(message)

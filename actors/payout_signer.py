@@ -294,10 +294,12 @@ class PayoutSigner:
         self, ready: Sequence[Candidate], under_way: Sequence[Live]
     ) -> tuple[list[tuple[Candidate, Preflight]], dict[PayoutTaskId, WaitsFor]]:
         """Ask what each transfer would need, and divide what the wallet has among them, the first ones first."""
-        by_destination = {_destination(one): one for one in ready}
-        answers = await asyncio.gather(
-            *(self._preflight(one) for one in by_destination.values()),
-        )
+        # The smallest of each destination: what a larger one lacks besides is counted in `allot`.
+        largest_first = sorted(ready, key=lambda one: -one.task.units)
+        first, *others = by_destination = {_destination(one): one for one in largest_first}
+        # One alone first: what it asks about the wallet itself, the others need not ask again.
+        answers = [await self._preflight(by_destination[first])]
+        answers += await asyncio.gather(*(self._preflight(by_destination[other]) for other in others))
         preflights: dict[tuple[str, str], Preflight] = {}
         fitting: list[tuple[Candidate, Preflight]] = []
         short: dict[PayoutTaskId, WaitsFor] = {}

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import ray
@@ -34,6 +34,9 @@ from storage.accounts import AccountRow, Accounts, Environment, NewAccount, Seal
 from storage.database import Database
 from storage.sealed_values import key_place
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
+
+if TYPE_CHECKING:
+    from actors.club_wiring import ClubEngine
 
 log = logging.getLogger(__name__)
 
@@ -212,19 +215,30 @@ def set_up_logging(home: Path, level: str) -> None:
 class Engine:
     """What `start_engine` has started: the desk, and how to end it."""
 
-    def __init__(self, database: Database, plan: Plan, supervisor: Any, venue: Any, feed_name: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        plan: Plan,
+        supervisor: Any,
+        venue: Any,
+        feed_name: str,
+        club: "ClubEngine | None",
+    ) -> None:
         from actors.desk import BotDesk
 
         self.database = database
         self.plan = plan
         self.feed_name = feed_name
         self.desk = BotDesk(database, plan, supervisor, feed_name)
+        self.club = club
         self._supervisor = supervisor
         self._venue = venue
 
     async def stop(self) -> None:
         """Let every bot go, end every actor. Orders rest at the venue until the next start adopts them."""
         await self.desk.close()
+        if self.club is not None:
+            await self.club.stop()
         try:
             async with asyncio.timeout(30):
                 await self._supervisor.shutdown.remote()
@@ -253,6 +267,9 @@ async def _start_on(database: Database, settings: Settings, dsn: str) -> Engine:
     await seed(database)
     await _add_real_accounts(database, settings)
     venue, feed_name, port = await _start_venue(settings)
+    from actors.club_wiring import plan_club, start_club
+
+    club, devnet = await plan_club(settings)
     plan = Plan(
         dsn=dsn,
         home=settings.home,
@@ -261,12 +278,13 @@ async def _start_on(database: Database, settings: Settings, dsn: str) -> Engine:
         paper_port=port,
         paper_node=_paper_node(settings),
         sealing_keys=settings.sealing_keys,
+        club=club,
     )
     if settings.sealing_keys is None:
         KekFile(Home(settings.home).sealing_keys).make()
     supervisor = _start_supervisor(plan)
     await supervisor.begin.remote()
-    return Engine(database, plan, supervisor, venue, feed_name)
+    return Engine(database, plan, supervisor, venue, feed_name, await start_club(database, plan, devnet))
 
 
 def _paper_node(settings: Settings) -> str:

@@ -43,6 +43,18 @@ PATH_NAMES = {
     "account": PathName("The exchange account's id.", r"[a-z0-9_\-]{1,40}"),
     "session": PathName("The session's id.", r"[a-z2-7]{16}"),
     "user": PathName("The person's id.", r"[a-z0-9]{1,40}"),
+    "company": PathName("The company's id.", r"co_[a-z0-9]{2,20}"),
+    "wallet": PathName("The id of an address in an allow-list.", r"wa_[a-z0-9]{1,40}"),
+    "offer": PathName("The offer's id.", r"of_[a-z0-9]{1,40}"),
+    "deal": PathName("The deal's id.", r"de_[a-z0-9]{1,40}"),
+    "payout": PathName("The payout's id.", r"po_[a-z0-9_:\-]{1,200}"),
+    "incoming": PathName("The incoming transfer's id.", r"[a-z0-9:]{1,200}"),
+    "pair": PathName("The trust pair's id.", r"tp_[a-z0-9]{1,40}"),
+    "freeze": PathName("The freeze's id.", r"[a-zA-Z0-9_:\-]{1,200}"),
+    "ledger_account": PathName("The code of an account of the ledger.", r"[a-zA-Z0-9_:\-]{1,200}"),
+    "reference": PathName(
+        "What entries are about: a deal, a payout's transfer, an incoming one.", r"[\w:.\-]{1,300}"
+    ),
 }
 
 

@@ -8,12 +8,14 @@ import logging
 
 import msgspec
 
+from actors.club_desk import ClubDesk
 from actors.desk import BotDesk
 from actors.venues import UnknownAccount
 from actors.views import UnknownBot
 from api.access.context import Seals, Site
 from api.access.limits import RequestLimits
 from api.access.people import People
+from api.club import Club
 from api.guard import Guard
 from api.live import LiveStream, Screen
 from api.metrics import Meters
@@ -58,18 +60,25 @@ def assemble(
     site: Site | None = None,
     limits: RequestLimits | None = None,
     proxies: tuple[str, ...] = (),
+    club: ClubDesk | None = None,
 ) -> "Services":
     """Put together what one API server works with."""
     people = People(database, seals, site or Site(programme.address))
     guard = Guard(token, hosts, people.sign_in, people.site, limits, proxies)
-    return Services(desk, database, programme, people, guard)
+    return Services(desk, database, programme, people, guard, None if club is None else Club(database, club))
 
 
 class Services:
     """One per API server."""
 
     def __init__(
-        self, desk: BotDesk, database: Database, programme: Programme, people: People, guard: Guard
+        self,
+        desk: BotDesk,
+        database: Database,
+        programme: Programme,
+        people: People,
+        guard: Guard,
+        club: Club | None,
     ) -> None:
         self.desk = desk
         self.database = database
@@ -86,7 +95,20 @@ class Services:
         self.stream = LiveStream(desk, database)
         self.meters = Meters()
         self.openapi = b""
+        self._club = club
         self._owners: dict[BotId, UserId] = {}
+
+    @property
+    def club(self) -> Club:
+        """Give the club; where companies do not settle, say how they could."""
+        if self._club is None:
+            raise ApiProblem(Kind.CONFLICT, "the club is off here: set TRELLIS_CLUB", code="club_off")
+        return self._club
+
+    @property
+    def has_club(self) -> bool:
+        """Tell whether companies settle here."""
+        return self._club is not None
 
     # ------------------------------------------------------------------ whose is it
 

@@ -93,6 +93,11 @@ def units(asset: Asset, amount: Decimal) -> int:
         return int(scaled)
 
 
+def usd(micros: int) -> Decimal:
+    """Give millionths of a dollar in dollars, exactly."""
+    return Decimal(micros).scaleb(-USD_DECIMALS)
+
+
 def usd_micros(asset: Asset, amount_units: int) -> UsdMicros:
     """Count a stablecoin's amount in millionths of a dollar, rounded up: a limit is never passed by a rest."""
     if not asset.is_dollar:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.ids import CompanyId, HotWalletId, MemberId
+from engine.ids import CompanyId, HotWalletId, MemberId, UserId
 from engine.money import Network
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.tiers import Tier
@@ -17,20 +17,20 @@ from storage import audit
 from storage.database import Connection, Database
 from storage.rows import AlreadyExistsDifferently, columns, to_row, to_rows
 
-_COMPANY = columns(Company)
+COMPANY_COLUMNS = columns(Company)
 _MEMBER = columns(Member)
 _WALLET = columns(HotWallet)
 
 
 async def get(connection: Connection, company: CompanyId) -> Company | None:
     """Find a company."""
-    record = await connection.fetchrow(f"SELECT {_COMPANY} FROM company WHERE id = $1", company)
+    record = await connection.fetchrow(f"SELECT {COMPANY_COLUMNS} FROM company WHERE id = $1", company)
     return None if record is None else to_row(record, Company)
 
 
 async def held(connection: Connection, company: CompanyId) -> Company:
     """Give a company and keep it as it is until the transaction ends; raise KeyError for an unknown one."""
-    record = await connection.fetchrow(f"SELECT {_COMPANY} FROM company WHERE id = $1 FOR SHARE", company)
+    record = await connection.fetchrow(f"SELECT {COMPANY_COLUMNS} FROM company WHERE id = $1 FOR SHARE", company)
     if record is None:
         raise KeyError(company)
     return to_row(record, Company)
@@ -66,7 +66,8 @@ class Companies:
 
         async def insert(connection: Connection) -> Company:
             done = await connection.execute(
-                f"INSERT INTO company ({_COMPANY}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING",
+                f"INSERT INTO company ({COMPANY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) "
+                "ON CONFLICT (id) DO NOTHING",
                 *msgspec.structs.astuple(company),
             )
             stored = await held(connection, company.id)
@@ -149,12 +150,21 @@ class Companies:
 
     async def get(self, company: CompanyId) -> Company | None:
         """Find a company."""
-        record = await self._database.row(f"SELECT {_COMPANY} FROM company WHERE id = $1", company)
+        record = await self._database.row(f"SELECT {COMPANY_COLUMNS} FROM company WHERE id = $1", company)
         return None if record is None else to_row(record, Company)
+
+    async def members(self, company: CompanyId) -> list[Member]:
+        """List the people who act for a company, by id."""
+        records = await self._database.rows(
+            f"SELECT {_MEMBER} FROM member WHERE EXISTS (SELECT FROM company_member "
+            "WHERE company_id = $1 AND member_id = member.id) ORDER BY id",
+            company,
+        )
+        return to_rows(records, Member)
 
     async def all(self) -> list[Company]:
         """List every company, by id. A closed club has dozens."""
-        return to_rows(await self._database.rows(f"SELECT {_COMPANY} FROM company ORDER BY id"), Company)
+        return to_rows(await self._database.rows(f"SELECT {COMPANY_COLUMNS} FROM company ORDER BY id"), Company)
 
     async def roles(self, member: MemberId) -> dict[CompanyId, list[Role]]:
         """Tell what a person may do, by company."""
@@ -165,6 +175,18 @@ class Companies:
         for record in records:
             found.setdefault(CompanyId(record["company_id"]), []).append(Role(record["role"]))
         return found
+
+    async def member_of(self, user: UserId) -> Member | None:
+        """Find the member who signs in here as this user."""
+        record = await self._database.row(f"SELECT {_MEMBER} FROM member WHERE user_id = $1", user)
+        return None if record is None else to_row(record, Member)
+
+    async def wallet(self, wallet: HotWalletId) -> HotWallet:
+        """Give one of the platform's addresses; raise KeyError for an unknown one."""
+        record = await self._database.row(f"SELECT {_WALLET} FROM hot_wallet WHERE id = $1", wallet)
+        if record is None:
+            raise KeyError(wallet)
+        return to_row(record, HotWallet)
 
     async def hot_wallets(self, network: Network) -> list[HotWallet]:
         """List the platform's addresses on a network."""
@@ -184,13 +206,13 @@ class Companies:
 
         async def update(connection: Connection) -> Company:
             record = await connection.fetchrow(
-                f"SELECT {_COMPANY} FROM company WHERE id = $1 FOR NO KEY UPDATE", company
+                f"SELECT {COMPANY_COLUMNS} FROM company WHERE id = $1 FOR NO KEY UPDATE", company
             )
             if record is None:
                 raise KeyError(company)
             before = to_row(record, Company)
             record = await connection.fetchrow(
-                f"UPDATE company SET {change} WHERE id = $1 RETURNING {_COMPANY}", company, value
+                f"UPDATE company SET {change} WHERE id = $1 RETURNING {COMPANY_COLUMNS}", company, value
             )
             assert record is not None
             after = to_row(record, Company)

@@ -5,7 +5,7 @@ pair's day are read, decided on and written with no other deal in between, so tw
 Nothing here moves money.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,16 +17,11 @@ from engine.ids import (
     Instant,
     MemberId,
     SettlementId,
-    TrustSessionId,
     TxId,
 )
-from engine.ledger import accounts
-from engine.money import Asset, AssetId, UsdMicros
 from engine.payments.payout import Purpose
 from engine.settlement import deals as rules
-from engine.settlement.companies import Company
 from engine.settlement.deals import (
-    EXPOSED,
     INCOMING_WITHIN_MS,
     AcceptFacts,
     AcceptOffer,
@@ -35,15 +30,15 @@ from engine.settlement.deals import (
     Expected,
     Mode,
 )
-from engine.settlement.limits import LimitFacts, PairDay, Promise, collateral
+from engine.settlement.limits import PairDay
 from engine.settlement.offers import Offer, OfferStatus
 from engine.settlement.tiers import TIERS, Tiers
-from engine.settlement.trust_pairs import TrustPair
 from storage import (
     assets,
     audit,
     club_commands,
     companies,
+    exposures,
     ledger,
     offers,
     outbox,
@@ -138,17 +133,6 @@ async def expire(connection: Connection, now: Instant) -> list[DealId]:
     return [deal.id for deal in over]
 
 
-async def exposure(connection: Connection, company: CompanyId, listed: Mapping[AssetId, Asset]) -> UsdMicros:
-    """Sum up what a company owes: its open deals and its unpaid settlements."""
-    open_deals: int = await connection.fetchval(
-        "SELECT coalesce(sum(exposure_usd), 0)::bigint FROM deal "
-        "WHERE payer_company_id = $1 AND status = ANY ($2)",
-        company,
-        list(EXPOSED),
-    )
-    return UsdMicros(open_deals + await settlements.unpaid(connection, company, listed))
-
-
 class Deals:
     """The table of deals, under the club's terms."""
 
@@ -240,10 +224,8 @@ class Deals:
         if isinstance(made, Refusal):
             return made
         await offers.move(connection, offer, OfferStatus.ACCEPTED)
-        if facts.pair is not None:
-            await trust_sessions.open_if_new(
-                connection, await trust_sessions.current(connection, facts.pair, command.at_ms)
-            )
+        if facts.session is not None:
+            await trust_sessions.open_if_new(connection, facts.session)
         values = ", ".join(f"${n + 1}" for n in range(len(Deal.__struct_fields__)))
         await connection.execute(
             f"INSERT INTO deal ({_COLUMNS}) VALUES ({values})", *msgspec.structs.astuple(made)
@@ -260,7 +242,10 @@ class Deals:
         pays_in_at = await companies.hot_wallet(connection, payer.id, offer.network)
         wallet = rules.wallet_of(offer, asked)
         pair = await trust_pairs.between(connection, maker.id, taker.id) if asked.mode is Mode.NETTING else None
-        session = None if pair is None else (await trust_sessions.current(connection, pair, now)).id
+        session = None if pair is None else await trust_sessions.current(connection, pair, now)
+        day = None
+        if pair is not None and session is not None:
+            day = PairDay(pair.daily_limit_usd, await trust_sessions.gross(connection, session.id))
         return AcceptFacts(
             offer=offer,
             asset=listed[offer.token],
@@ -271,50 +256,8 @@ class Deals:
             hot_wallet=None if pays_in_at is None else pays_in_at.id,
             pair=pair,
             session=session,
-            limits=await self._limit_facts(connection, payer, listed, pair, session, now),
+            limits=await exposures.limit_facts(connection, payer, listed, self._tiers, day, now),
         )
-
-    async def _limit_facts(
-        self,
-        connection: Connection,
-        payer: Company,
-        listed: Mapping[AssetId, Asset],
-        pair: TrustPair | None,
-        session: TrustSessionId | None,
-        now: Instant,
-    ) -> LimitFacts:
-        longest_ms = max((window.length_ms for window in self._tiers[payer.tier].velocity), default=0)
-        return LimitFacts(
-            tier=payer.tier,
-            deposit_available=await deposit_available(connection, payer.id, listed),
-            open_exposure=await exposure(connection, payer.id, listed),
-            promises=await _promises(connection, payer.id, Instant(now - longest_ms)),
-            pair_day=None
-            if pair is None or session is None
-            else PairDay(pair.daily_limit_usd, await trust_sessions.gross(connection, session)),
-        )
-
-
-async def deposit_available(
-    connection: Connection, company: CompanyId, listed: Mapping[AssetId, Asset]
-) -> UsdMicros:
-    """Count a company's deposit in dollars: every stablecoin, without what is held or reserved."""
-    deposits = {accounts.deposit(company, asset.id): asset for asset in listed.values() if asset.is_dollar}
-    balances = await ledger.balances(connection, list(deposits))
-    return UsdMicros(
-        sum(collateral(asset, balances[account.code].available) for account, asset in deposits.items())
-    )
-
-
-async def _promises(connection: Connection, company: CompanyId, since: Instant) -> list[Promise]:
-    records = await connection.fetch(
-        "SELECT created_at_ms, exposure_usd FROM deal WHERE payer_company_id = $1 AND created_at_ms > $2 "
-        "AND status <> ALL ($3) ORDER BY created_at_ms",
-        company,
-        since,
-        [DealStatus.CANCELLED, DealStatus.EXPIRED],
-    )
-    return [Promise(record["created_at_ms"], UsdMicros(record["exposure_usd"])) for record in records]
 
 
 async def _held(connection: Connection, deals: Sequence[DealId]) -> list[Deal]:

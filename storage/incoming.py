@@ -85,7 +85,6 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = columns(IncomingRow)
-_WRITTEN = IncomingRow.__struct_fields__[:19]
 
 
 def go_on(_name: str) -> None:
@@ -219,7 +218,7 @@ async def _take_one(
     expected, vanished = await _expectations(connection, watched, arrivals, sighting.block)
     verdicts = match(arrivals, expected, policy, sighting.block.time_ms)
     then = follow(verdicts, vanished, at_ms)
-    await _insert(connection, verdicts, sighting.block, at_ms)
+    await _insert(connection, watched.network, verdicts, sighting.block, at_ms)
     crash_point("take.written")
     booked = await _book(connection, watched, sighting, then, at_ms)
     crash_point("take.booked")
@@ -305,7 +304,7 @@ async def _matched(connection: Connection, ids: Sequence[DealId]) -> tuple[set[D
         """
         SELECT matched_to AS deal, bool_or(status <> 'reversed') AS is_matched,
                count(*) FILTER (WHERE status = 'reversed' AND place = 'deal') AS vanished
-        FROM incoming_tx WHERE matched_to = ANY ($1) GROUP BY matched_to
+        FROM incoming_tx JOIN unnest($1::text[]) AS deal (id) ON matched_to = deal.id GROUP BY matched_to
         """,
         list(ids),
     )
@@ -329,43 +328,41 @@ async def _senders(connection: Connection, arrivals: Sequence[Arrival]) -> list[
 # ---------------------------------------------------------------------- writing
 
 
-async def _insert(connection: Connection, verdicts: Sequence[Verdict], block: BlockRef, at_ms: Instant) -> None:
+async def _insert(
+    connection: Connection, network: Network, verdicts: Sequence[Verdict], block: BlockRef, at_ms: Instant
+) -> None:
     if not verdicts:
         return
-    rows = [_row(verdict, block, at_ms) for verdict in verdicts]
+    arrivals = [verdict.arrival for verdict in verdicts]
     await connection.execute(
-        f"""
-        INSERT INTO incoming_tx ({", ".join(_WRITTEN)})
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[],
-                             $8::text[], $9::numeric[], $10::numeric[], $11::text[], $12::bigint[], $13::text[],
-                             $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[], $19::bigint[])
+        """
+        INSERT INTO incoming_tx (network, block_number, block_id, block_time_ms, created_at_ms, id, tx_hash,
+                                 log_index, hot_wallet_id, company_id, contract, token, amount_token,
+                                 surplus_token, from_address, status, reason, place, matched_to)
+        SELECT $1, $2, $3, $4, $5, *
+        FROM unnest($6::text[], $7::text[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::text[],
+                    $13::numeric[], $14::numeric[], $15::text[], $16::text[], $17::text[], $18::text[],
+                    $19::text[])
         """,
-        *([getattr(row, name) for row in rows] for name in _WRITTEN),
-    )
-
-
-def _row(verdict: Verdict, block: BlockRef, at_ms: Instant) -> IncomingRow:
-    arrival = verdict.arrival
-    return IncomingRow(
-        id=arrival.id,
-        network=arrival.network,
-        tx_hash=arrival.tx_id,
-        log_index=arrival.log_index,
-        hot_wallet_id=arrival.hot_wallet,
-        company_id=arrival.company,
-        contract=arrival.contract,
-        token=None if arrival.asset is None else arrival.asset.id,
-        amount_token=arrival.units,
-        surplus_token=verdict.surplus_units,
-        from_address=arrival.sender,
-        block_number=block.number,
-        block_id=block.id,
-        block_time_ms=block.time_ms,
-        status=verdict.status,
-        reason=verdict.reason,
-        place=verdict.place,
-        matched_to=verdict.matched_to,
-        created_at_ms=at_ms,
+        network,
+        block.number,
+        block.id,
+        block.time_ms,
+        at_ms,
+        [arrival.id for arrival in arrivals],
+        [arrival.tx_id for arrival in arrivals],
+        [arrival.log_index for arrival in arrivals],
+        [arrival.hot_wallet for arrival in arrivals],
+        [arrival.company for arrival in arrivals],
+        [arrival.contract for arrival in arrivals],
+        [None if arrival.asset is None else arrival.asset.id for arrival in arrivals],
+        [arrival.units for arrival in arrivals],
+        [verdict.surplus_units for verdict in verdicts],
+        [arrival.sender for arrival in arrivals],
+        [verdict.status for verdict in verdicts],
+        [verdict.reason for verdict in verdicts],
+        [verdict.place for verdict in verdicts],
+        [verdict.matched_to for verdict in verdicts],
     )
 
 

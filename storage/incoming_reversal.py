@@ -12,13 +12,13 @@ import msgspec
 
 from engine.ids import DealId, Instant, PayoutId
 from engine.ledger import templates
-from engine.ledger.accounts import Account, AccountCode, Normal
+from engine.ledger.accounts import Account, Normal
 from engine.money import Network
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
 from engine.payments.incoming import Place, Reason
 from engine.payments.payout import ENGINE
-from storage import alarms, assets, audit, chain_cursor, deals, freezes, ledger, outbox
+from storage import alarms, assets, audit, chain_cursor, deals, freezes, ledger, outbox, payouts
 from storage.chain_cursor import watcher_lease
 from storage.database import Connection, Database
 from storage.incoming import CrashPoint, IncomingRow, go_on
@@ -178,23 +178,17 @@ async def _withdraw(connection: Connection, payout: PayoutId, at_ms: Instant) ->
     """End a payout that no valid bytes exist for, and the ledger's holds for it."""
     records = await connection.fetch(
         """
-        SELECT task.id AS task, source.code, source.asset, task.hot_wallet_id
-        FROM payout_task AS task
-        JOIN ledger_transfer AS hold ON hold.id = 'payout_held:' || task.id
-        JOIN ledger_account AS source ON source.number = hold.debit
-        WHERE task.payout_id = $1 AND task.state <> 'failed'
+        SELECT task.id, purpose, purpose_id, company_id, payout.hot_wallet_id, token
+        FROM payout_task AS task JOIN payout ON payout.id = task.payout_id
+        WHERE payout.id = $1 AND task.state <> 'failed'
         """,
         payout,
     )
     released = [
         transfer
-        for record in records
+        for task, purpose, purpose_id, company, hot_wallet, token in records
         for transfer in templates.payout_released(
-            Account(AccountCode(record["code"]), record["asset"], Normal.CREDIT, 0),
-            record["hot_wallet_id"],
-            record["task"],
-            record["asset"],
-            at_ms,
+            payouts.source_of(purpose, purpose_id, company, hot_wallet, token), hot_wallet, task, token, at_ms
         )
     ]
     for answer in await ledger.post(connection, released):

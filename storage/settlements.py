@@ -27,7 +27,7 @@ from engine.payments.allowlist import AllowedWallet
 from engine.payments.payout import ENGINE, Purpose, payout_of_settlement
 from engine.settlement import eod, netting
 from engine.settlement.deals import DealStatus
-from engine.settlement.eod import CarriedBecause, ClosePlan, Settlement
+from engine.settlement.eod import CarriedBecause, ClosePlan, Link, Settlement
 from engine.settlement.netting import Carried, Net
 from engine.settlement.trust_pairs import Session, SessionStatus
 from storage import (
@@ -389,20 +389,24 @@ def _row(one: Settlement, way: _Payable | None, listed: Mapping[AssetId, Asset],
 async def _settle_deals(connection: Connection, settlement: SettlementId, now: Instant) -> None:
     """End the deals of every day along the carried rests that has nothing left to pay."""
     records = await connection.fetch(
-        f"""
+        """
         WITH RECURSIVE older AS (
-            SELECT * FROM eod_settlement WHERE id = $1
-            UNION ALL SELECT before.* FROM eod_settlement AS before JOIN older ON before.id = older.carried_from
+            SELECT id, status, carried_token, carried_from, 0 AS place FROM eod_settlement WHERE id = $1
+            UNION ALL
+            SELECT before.id, before.status, before.carried_token, before.carried_from, place - 1
+            FROM eod_settlement AS before JOIN older ON before.id = older.carried_from
         ), later AS (
-            SELECT * FROM eod_settlement WHERE carried_from = $1
-            UNION ALL SELECT after.* FROM eod_settlement AS after JOIN later ON after.carried_from = later.id
+            SELECT * FROM older WHERE place = 0
+            UNION ALL
+            SELECT after.id, after.status, after.carried_token, after.carried_from, place + 1
+            FROM eod_settlement AS after JOIN later ON after.carried_from = later.id
         )
-        SELECT {_COLUMNS} FROM (SELECT * FROM older UNION ALL SELECT * FROM later) AS chain
+        SELECT id, status, carried_token FROM (SELECT * FROM older UNION SELECT * FROM later) AS chain
+        ORDER BY place
         """,
         settlement,
     )
-    chain = sorted((to_money_row(record, SettlementRow) for record in records), key=lambda row: row.created_at_ms)
-    done = eod.discharged([eod.Link(row.id, row.status, row.carried_token) for row in chain])
+    done = eod.discharged([to_money_row(record, Link) for record in records])
     await connection.execute(
         """
         UPDATE deal SET status = $2, ended_at_ms = $3 FROM eod_settlement AS paid

@@ -28,6 +28,12 @@ COLUMNS = (
 )
 
 
+async def get(connection: Connection, pair: PairId) -> TrustPair | None:
+    """Find a pair."""
+    record = await connection.fetchrow(f"SELECT {COLUMNS} FROM trust_pair WHERE id = $1", pair)
+    return None if record is None else to_row(record, TrustPair)
+
+
 async def held(connection: Connection, pair: PairId) -> TrustPair:
     """Give a pair and keep others from changing it until the transaction ends; KeyError for an unknown one."""
     record = await connection.fetchrow(f"SELECT {COLUMNS} FROM trust_pair WHERE id = $1 FOR NO KEY UPDATE", pair)

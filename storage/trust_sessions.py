@@ -24,17 +24,7 @@ async def current(connection: Connection, pair: TrustPair, now: Instant) -> Sess
     times = calendar.session_at(pair.tz, pair.cutoff_local, now)
     while await _is_closed(connection, rules.session_id(pair.id, times.date)):
         times = calendar.session_after(pair.tz, pair.cutoff_local, times)
-    return Session(
-        id=rules.session_id(pair.id, times.date),
-        pair_id=pair.id,
-        session_date=times.date,
-        opens_at_ms=times.opens_at_ms,
-        cutoff_at_ms=times.cutoff_at_ms,
-        status=SessionStatus.OPEN,
-        closed_at_ms=None,
-        closed_by=None,
-        created_at_ms=now,
-    )
+    return rules.new_session(pair, times, now)
 
 
 async def open_if_new(connection: Connection, session: Session) -> Session:
@@ -53,6 +43,24 @@ async def open_if_new(connection: Connection, session: Session) -> Session:
     stored = await get(connection, session.id)
     assert stored is not None
     return stored
+
+
+async def open_day(connection: Connection, session: TrustSessionId, now: Instant) -> Session:
+    """Open a pair's day by its name, unless it is there; raise KeyError for an unknown pair."""
+    pair, day = rules.day_of(session)
+    terms = await trust_pairs.get(connection, pair)
+    if terms is None:
+        raise KeyError(pair)
+    times = calendar.session_on(terms.tz, terms.cutoff_local, day)
+    return await open_if_new(connection, rules.new_session(terms, times, now))
+
+
+async def running(connection: Connection, now: Instant) -> list[TrustSessionId]:
+    """Name the days that somebody must look after: what is open, and today of every enabled pair."""
+    records = await connection.fetch("SELECT id FROM trust_session WHERE status = $1", SessionStatus.OPEN)
+    pairs = await connection.fetch(f"SELECT {trust_pairs.COLUMNS} FROM trust_pair WHERE enabled")
+    today = [(await current(connection, to_row(record, TrustPair), now)).id for record in pairs]
+    return sorted({*today, *(TrustSessionId(record["id"]) for record in records)})
 
 
 async def get(connection: Connection, session: TrustSessionId) -> Session | None:
@@ -95,6 +103,18 @@ async def due(connection: Connection, now: Instant, limit: int = 50) -> list[Tru
     return [TrustSessionId(record["id"]) for record in records]
 
 
+async def is_due(connection: Connection, session: TrustSessionId, now: Instant) -> bool:
+    """Tell whether a session is to be closed automatically now."""
+    is_so: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM trust_session JOIN trust_pair ON trust_pair.id = pair_id "
+        "WHERE trust_session.id = $1 AND status = $2 AND cutoff_at_ms <= $3 AND automatic_eod)",
+        session,
+        SessionStatus.OPEN,
+        now,
+    )
+    return is_so
+
+
 async def deals_of(connection: Connection, session: TrustSessionId) -> list[Deal]:
     """Give a session's deals, oldest first."""
     records = await connection.fetch(
@@ -113,7 +133,9 @@ class TrustSessions:
         """Open the session of a pair whose hours it is, unless it is open; raise KeyError for an unknown pair."""
 
         async def work(connection: Connection) -> Session:
-            terms = await trust_pairs.held(connection, pair)
+            terms = await trust_pairs.get(connection, pair)
+            if terms is None:
+                raise KeyError(pair)
             return await open_if_new(connection, await current(connection, terms, now))
 
         return await self._database.repeat(work)

@@ -13,18 +13,23 @@ from engine.ids import (
     MemberId,
     OfferId,
     PairId,
+    PayoutTaskId,
+    SettlementId,
     TrustSessionId,
+    TxId,
     WalletId,
 )
 from engine.ledger import accounts, templates
 from engine.ledger.postings import Transfer
 from engine.money import Asset, AssetId, Network, UsdMicros
+from engine.payments.payout import Purpose, payout_of_settlement
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from engine.settlement.tiers import TIERS, Tier, Tiers
 from engine.settlement.trust_pairs import TrustPair
-from storage import assets, ledger
+from storage import assets, ledger, trust_sessions
+from storage import deals as deal_table
 from storage.club_commands import Command
 from storage.companies import Companies
 from storage.database import Connection, Database
@@ -62,6 +67,7 @@ class Club:
     def __init__(self, database: Database, tiers: Tiers = TIERS) -> None:
         self.database = database
         self.now = NOON
+        self.tiers = tiers
         self.companies = Companies(database)
         self.offers = Offers(database)
         self.deals = Deals(database, tiers)
@@ -113,6 +119,11 @@ class Club:
                 NOON - 2 * DAY,
             )
         return wallet
+
+    async def revoke(self, wallet: WalletId) -> None:
+        """Take an address out of its company's allow-list."""
+        async with self.database.transaction() as connection:
+            await connection.execute("UPDATE wallet SET revoked_at_ms = $2 WHERE id = $1", wallet, self.now)
 
     async def funds(self, company: CompanyId, coins: int, asset: Asset = USDT) -> None:
         """Let money come in that nothing was waiting for."""
@@ -204,11 +215,36 @@ class Club:
             assert isinstance(enabled, TrustPair), enabled
         return pair.id
 
+    async def open(self, session: TrustSessionId) -> None:
+        """Open a pair's day that no deal has opened."""
+        async with self.database.transaction() as connection:
+            await trust_sessions.open_day(connection, session, self.now)
+
     async def close(self, *sessions: TrustSessionId) -> CloseReport:
         """Close sessions by hand."""
         report = await self.settlements.close(sessions, command("operator", self.now))
         assert isinstance(report, CloseReport), report
         return report
+
+    async def paid(self, settlement: SettlementId) -> None:
+        """Let the payout of a settlement be confirmed, as its signer would say and the ledger would book."""
+        row = await self.database.row("SELECT * FROM eod_settlement WHERE id = $1", settlement)
+        assert row is not None
+        payout = payout_of_settlement(settlement)
+        source = accounts.clearing(settlement, row["token"])
+        wallet = hot_wallet_of(row["payer_company_id"])
+        async with self.database.transaction() as connection:
+            await ledger.take_turn(connection)
+            tasks = await connection.fetch("SELECT id FROM payout_task WHERE payout_id = $1", payout)
+            transfers = [
+                transfer
+                for task in tasks
+                for transfer in templates.payout_paid(
+                    source, wallet, PayoutTaskId(task["id"]), row["token"], self.now
+                )
+            ]
+            assert all(posted.ok for posted in await ledger.post(connection, transfers))
+            await deal_table.on_paid(connection, Purpose.EOD, settlement, TxId("cd" * 32), self.now)
 
 
 def new_offer(maker: CompanyId, units: int, side: Side, asset: Asset, expires_at_ms: Instant) -> NewOffer:

@@ -51,7 +51,7 @@ async def create_company(services: Services, principal: Principal, body: CreateC
     """Let a company join, with an address of its own on each network. Said twice, the same company."""
     club = services.club
     new = Company(CompanyId(body.id), body.name, body.tz, body.tier, CompanyStatus.ACTIVE, club.now())
-    row = await club.admission.admit(new, principal.actor)
+    row = await club.desk.admission.admit(new, principal.actor)
     return await _to_company(club, await club.acting(principal), row)
 
 
@@ -102,25 +102,24 @@ async def add_wallet(
 ) -> WalletView:
     """Ask for an address in a company's allow-list. It is active after its micro-transfer and a cooling-off."""
     club = services.club
-    acting, command = await club.command(principal, command_id, query.member)
+    _, command = await club.command(principal, command_id, query.member)
     asset = await club.asset(body.token)
-    address = club.networks.address(asset.network, body.address)
+    address = club.address(asset.network, body.address)
     wallet = WalletId(f"wa_{word_of(command.actor, command.id)}")
     new = NewWallet(wallet, CompanyId(body.company), asset.network, asset.id, address, body.label)
     draw = secrets.randbelow(1 << 32)
-    row = await club.wallets.add(command.id, new, acting.member, draw, command.at_ms)
+    row = await club.wallets.add(new, draw, command)
     return await _to_wallet(club, answered(row, AllowedWallet))
 
 
-@routes.post("/api/v1/club/wallets/{wallet}/revoke", status=204, problems=(400, 403, 404, 422, 503))
+@routes.post("/api/v1/club/wallets/{wallet}/revoke", problems=(400, 403, 404, 409, 422, 503))
 async def revoke_wallet(
     services: Services, principal: Principal, wallet: str, query: ActingQuery, command_id: str
-) -> None:
+) -> WalletView:
     """Take an address out of the allow-list, for ever: from now on nothing is signed to it."""
-    acting, command = await services.club.command(principal, command_id, query.member)
-    answered(
-        await services.club.wallets.revoke(command.id, WalletId(wallet), acting.member, command.at_ms), type(None)
-    )
+    club = services.club
+    _, command = await club.command(principal, command_id, query.member)
+    return await _to_wallet(club, answered(await club.wallets.revoke(WalletId(wallet), command), AllowedWallet))
 
 
 # ---------------------------------------------------------------------- how they look

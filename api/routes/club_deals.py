@@ -18,11 +18,10 @@ from api.routing import Routes
 from api.services import Services
 from engine.access.principals import Principal
 from engine.ids import CompanyId, DealId, OfferId, WalletId
-from engine.money import UsdMicros
+from engine.money import usd
 from engine.payments.payout import payout_of_deal
 from engine.settlement import deals as rules
 from engine.settlement.deals import Deal, Mode
-from engine.settlement.limits import dollars
 from engine.settlement.offers import NewOffer, Offer
 
 routes = Routes("Club")
@@ -162,8 +161,8 @@ async def _to_deal(club: Club, row: Deal) -> DealView:
         pay_to=await club.pay_to(row),
         deadline_ms=row.deadline_ms,
         session=row.session_id or "",
-        exposure_usd=dollars(row.exposure_usd),
-        headroom_usd=dollars(UsdMicros(row.headroom_usd)),
+        exposure_usd=usd(row.exposure_usd),
+        headroom_usd=usd(row.headroom_usd),
         created_ms=row.created_at_ms,
         ended_ms=row.ended_at_ms,
         payout=payout_of_deal(row.id) if row.mode is Mode.PASS_THROUGH else "",

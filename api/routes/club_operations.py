@@ -41,9 +41,7 @@ async def enter_freeze(
     if (body.scope is Scope.GLOBAL) != (body.subject == ""):
         detail = "name what is frozen; only `global` needs no subject"
         raise ApiProblem(Kind.MALFORMED, detail, [FieldProblem(detail, "#/subject")])
-    freeze = await club.freezes.enter(
-        command.id, body.scope, body.subject, body.reason, command.actor, command.at_ms
-    )
+    freeze = await club.freezes.enter(body.scope, body.subject, body.reason, command)
     return await _freeze(club, freeze)
 
 
@@ -54,7 +52,7 @@ async def lift_freeze(
     """Want a freeze lifted. It is, when a second operator wants it too."""
     club = services.club
     _, command = await club.command(principal, command_id, query.member)
-    answered(await club.freezes.lift(command.id, freeze, command.actor, command.at_ms), bool)
+    answered(await club.freezes.lift(freeze, command), bool)
     return await _freeze(club, freeze)
 
 

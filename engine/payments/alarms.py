@@ -21,6 +21,7 @@ class AlarmKind(StrEnum):
     RECONCILIATION_BREAK = "reconciliation_break"
     LEASE_LOST = "lease_lost"
     BYTES_DIFFER = "bytes_differ"
+    OVER_LIMIT = "over_limit"
 
 
 class Severity(StrEnum):

@@ -17,13 +17,14 @@ The questions, in this order, and the first yes decides:
     8  nothing expected                                              credited  to the company's funds
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import NewType
 
 import msgspec
 
-from engine.ids import CompanyId, HotWalletId, Instant, TxId, WalletId
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, TxId, WalletId
 from engine.money import Asset, AssetId, Network
 from engine.payments.allowlist import AllowedWallet, Standing, proves, standing
 from engine.settlement.deals import DealStatus, Expected
@@ -152,18 +153,18 @@ class _Matching:
 
     def __init__(self, expected: Expectations, policy: MatchingPolicy, block_time_ms: Instant) -> None:
         self._policy = policy
-        self._assets = {asset.id: asset for asset in expected.assets}
         self._time_ms = block_time_ms
+        self._assets = {asset.id: asset for asset in expected.assets}
         self._wallets: dict[tuple[CompanyId, AssetId, str], AllowedWallet] = {
             (wallet.company_id, wallet.token, wallet.address): wallet for wallet in expected.wallets
         }
         self._proved: set[WalletId] = set()
-        self._open: dict[HotWalletId, list[Expected]] = {}
-        self._ended: dict[HotWalletId, list[Expected]] = {}
+        self._open: dict[HotWalletId, _Deals] = {}
+        self._ended: dict[HotWalletId, _Deals] = {}
         for deal in expected.deals:
             if deal.status in _AWAITED:
                 in_time = deal.status is DealStatus.AWAITING_INCOMING and block_time_ms <= deal.deadline_ms
-                (self._open if in_time else self._ended).setdefault(deal.hot_wallet, []).append(deal)
+                (self._open if in_time else self._ended).setdefault(deal.hot_wallet, _Deals()).add(deal)
 
     def verdict(self, arrival: Arrival) -> Verdict:
         asset = arrival.asset
@@ -200,11 +201,9 @@ class _Matching:
         return _simply(arrival, IncomingStatus.CREDITED, Reason.FEE_COIN, Place.OWNER)
 
     def open_deal(self, arrival: Arrival, asset: Asset) -> Verdict | None:
-        deals = self._open.get(arrival.hot_wallet, [])
-        deal = self._fitting(deals, asset, arrival.units)
+        deal = self._take(self._open, arrival, asset)
         if deal is None:
             return None
-        deals.remove(deal)
         surplus = max(arrival.units - deal.units, 0)
         exact = arrival.units == deal.units
         return Verdict(
@@ -218,22 +217,20 @@ class _Matching:
         )
 
     def other_amount_or_token(self, arrival: Arrival, asset: Asset) -> Verdict | None:
-        deals = self._open.get(arrival.hot_wallet, [])
-        same = [deal for deal in deals if deal.asset == asset.id]
+        deals = self._open.get(arrival.hot_wallet, _NO_DEALS)
+        same = deals.of(asset.id)
         if same:
             nearest = min(same, key=lambda deal: abs(deal.units - arrival.units))
             reason = Reason.UNDER if arrival.units < nearest.units else Reason.OVER
             return _simply(arrival, IncomingStatus.SUSPENSE, reason, Place.SUSPENSE)
-        if any(self._is_amount_of_other(deal, asset, arrival.units) for deal in deals):
+        if any(self._is_amount_of_other(deal, asset, arrival.units) for deal in deals.all()):
             return _simply(arrival, IncomingStatus.SUSPENSE, Reason.OTHER_TOKEN, Place.SUSPENSE)
         return None
 
     def late(self, arrival: Arrival, asset: Asset) -> Verdict | None:
-        deals = self._ended.get(arrival.hot_wallet, [])
-        deal = self._fitting(deals, asset, arrival.units)
+        deal = self._take(self._ended, arrival, asset)
         if deal is None:
             return None
-        deals.remove(deal)
         verdict = _simply(arrival, IncomingStatus.SUSPENSE, Reason.LATE, Place.SUSPENSE)
         verdict = msgspec.structs.replace(verdict, deal=deal)
         sender = self._sender(arrival, asset)
@@ -246,14 +243,18 @@ class _Matching:
 
     # ------------------------------------------------------------------ amounts
 
-    def _fitting(self, deals: Iterable[Expected], asset: Asset, units: int) -> Expected | None:
-        """Find the oldest deal of exactly this amount, else the oldest within the tolerance."""
-        same = [deal for deal in deals if deal.asset == asset.id]
-        exact = (deal for deal in same if deal.units == units)
-        near = (
-            deal for deal in same if abs(deal.units - units) <= tolerance_units(self._policy, asset, deal.units)
+    def _take(self, of: dict[HotWalletId, "_Deals"], arrival: Arrival, asset: Asset) -> Expected | None:
+        """Take the oldest deal of exactly this amount, else the oldest within the tolerance."""
+        deals = of.get(arrival.hot_wallet, _NO_DEALS)
+        deal = deals.exactly(asset.id, arrival.units) or next(
+            (deal for deal in deals.of(asset.id) if self._is_near(deal, asset, arrival.units)), None
         )
-        return next(exact, None) or next(near, None)
+        if deal is not None:
+            deals.remove(deal)
+        return deal
+
+    def _is_near(self, deal: Expected, asset: Asset, units: int) -> bool:
+        return abs(deal.units - units) <= tolerance_units(self._policy, asset, deal.units)
 
     def _is_amount_of_other(self, deal: Expected, asset: Asset, units: int) -> bool:
         other = self._assets.get(deal.asset)
@@ -264,6 +265,33 @@ class _Matching:
         difference: int = units * 10**other.decimals - deal.units * scale
         return abs(difference) <= tolerance_units(self._policy, other, deal.units) * scale
 
+
+class _Deals:
+    """Deals of one address that nothing was matched with yet, oldest first. Finds an amount without searching."""
+
+    def __init__(self) -> None:
+        self._by_asset: dict[AssetId, dict[DealId, Expected]] = {}
+        self._by_amount: dict[tuple[AssetId, int], dict[DealId, Expected]] = {}
+
+    def add(self, deal: Expected) -> None:
+        self._by_asset.setdefault(deal.asset, {})[deal.id] = deal
+        self._by_amount.setdefault((deal.asset, deal.units), {})[deal.id] = deal
+
+    def remove(self, deal: Expected) -> None:
+        del self._by_asset[deal.asset][deal.id]
+        del self._by_amount[deal.asset, deal.units][deal.id]
+
+    def of(self, asset: AssetId) -> Collection[Expected]:
+        return self._by_asset.get(asset, {}).values()
+
+    def exactly(self, asset: AssetId, units: int) -> Expected | None:
+        return next(iter(self._by_amount.get((asset, units), {}).values()), None)
+
+    def all(self) -> Iterator[Expected]:
+        return chain.from_iterable(deals.values() for deals in self._by_asset.values())
+
+
+_NO_DEALS = _Deals()
 
 _QUESTIONS: tuple[Callable[[_Matching, Arrival, Asset], Verdict | None], ...] = (
     _Matching.challenge,

@@ -24,33 +24,42 @@ class UnderWay(msgspec.Struct, frozen=True):
 def allot(wishes: Sequence[tuple[Preflight, int]], under_way: UnderWay) -> list[Shortage | None]:
     """Say of each transfer of one asset what it lacks, given to the earlier ones first; None: it can be sent.
 
-    A wish is a preflight and the units to send. Energy is used before coin is burned, as the chain does.
+    A wish is a preflight and the units to send. Energy is used before coin is burned, as the chain does; what is
+    under way is taken to need as much energy as the dearest wish.
     """
     if not wishes:
         return []
     first = wishes[0][0]
-    energy = first.energy_left - under_way.count * max(weighed.energy_needed for weighed, _ in wishes)
-    coin = first.coin_units - under_way.fee_limits
+    energy, coin = _left(first, max(weighed.energy_needed for weighed, _ in wishes), under_way)
     tokens = first.token_units - under_way.token_units
     answers: list[Shortage | None] = []
     for weighed, units in wishes:
-        lacks = _lack(weighed, units, energy, coin, tokens)
+        # As it was weighed, or with no energy left: then all of the fee limit may burn, bandwidth beside it.
+        has_energy = energy >= min(weighed.energy_needed, weighed.energy_left)
+        fee = weighed.worst_fee_units if has_energy else weighed.fee_limit + weighed.worst_fee_units
+        lacks = _lack(weighed, units, fee, coin, tokens)
         answers.append(lacks)
         if lacks is None:
             tokens -= units
-            if energy >= weighed.energy_needed:
-                energy -= weighed.energy_needed
-            else:
-                coin -= weighed.fee_limit
+            coin -= fee
+            energy = max(0, energy - weighed.energy_needed)
     return answers
 
 
-def _lack(weighed: Preflight, units: int, energy: int, coin: int, tokens: int) -> Shortage | None:
-    if weighed.shortage is Shortage.RECIPIENT_NOT_ACTIVE:
+def _left(weighed: Preflight, energy_needed: int, under_way: UnderWay) -> tuple[int, int]:
+    """Give the energy and the coin that what is under way leaves over."""
+    if under_way.count == 0:
+        return weighed.energy_left, weighed.coin_units
+    covered = min(under_way.count, weighed.energy_left // energy_needed) if energy_needed else under_way.count
+    burning = under_way.fee_limits * (under_way.count - covered) // under_way.count
+    return weighed.energy_left - covered * energy_needed, weighed.coin_units - burning
+
+
+def _lack(weighed: Preflight, units: int, fee: int, coin: int, tokens: int) -> Shortage | None:
+    if weighed.shortage is not None:
         return weighed.shortage
     if tokens < units:
         return Shortage.TOKEN
-    if energy < weighed.energy_needed and coin < weighed.fee_limit:
-        return Shortage.ENERGY if weighed.energy_needed > 0 else Shortage.COIN
-    # The chain's own weighing knows costs that we do not count, as bandwidth.
-    return weighed.shortage if weighed.shortage is not Shortage.TOKEN else None
+    if coin < fee:
+        return Shortage.ENERGY if weighed.energy_needed else Shortage.COIN
+    return None

@@ -64,6 +64,11 @@ def session_after(zone: str, cutoff_local: str, session: SessionTimes) -> Sessio
     return session_at(zone, cutoff_local, session.cutoff_at_ms)
 
 
+def session_on(zone: str, cutoff_local: str, day: str) -> SessionTimes:
+    """Give the session of a date."""
+    return _session(date.fromisoformat(day), _time(cutoff_local), ZoneInfo(zone))
+
+
 def cutoff_of(zone: str, cutoff_local: str, day: str) -> Instant:
     """Give the instant at which a date is cut off."""
     return _cutoff(date.fromisoformat(day), _time(cutoff_local), ZoneInfo(zone))

@@ -28,7 +28,7 @@ from engine.settlement.companies import Company
 from engine.settlement.limits import LimitFacts, duration
 from engine.settlement.offers import Offer, OfferStatus, Side
 from engine.settlement.tiers import Tiers
-from engine.settlement.trust_pairs import TrustPair
+from engine.settlement.trust_pairs import Session, TrustPair
 
 INCOMING_WITHIN_MS = 60 * 60_000
 """How long the payer of a pass-through deal has for its transfer, unless the operator sets otherwise."""
@@ -142,8 +142,8 @@ class AcceptFacts(msgspec.Struct, frozen=True):
     hot_wallet: HotWalletId | None
     """Where the payer pays in."""
     pair: TrustPair | None
-    session: TrustSessionId | None
-    """The pair's session that a deal made now joins."""
+    session: Session | None
+    """The pair's day that a deal made now joins; it may not be written yet."""
     limits: LimitFacts
     """Of the payer."""
 
@@ -190,7 +190,7 @@ def accept(
         headroom_usd=headroom,
         wallet_id=wallet_of(offer, asked) if passes_through else None,
         hot_wallet_id=facts.hot_wallet if passes_through else None,
-        session_id=None if passes_through else facts.session,
+        session_id=None if passes_through or facts.session is None else facts.session.id,
         status=DealStatus.AWAITING_INCOMING if passes_through else DealStatus.IN_SESSION,
         deadline_ms=Instant(now + incoming_within_ms) if passes_through else None,
         accepted_by=asked.member_id,

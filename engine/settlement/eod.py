@@ -52,7 +52,7 @@ class Link(msgspec.Struct, frozen=True):
 
     id: SettlementId
     status: SettlementStatus
-    carried: int
+    carried_token: int
 
 
 class ClosePlan(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ def discharged(chain: Sequence[Link]) -> list[SettlementId]:
     """Tell which days of a chain, oldest first, have nothing left to pay: not themselves, not in a later day."""
     done: list[SettlementId] = []
     for place, link in enumerate(reversed(chain)):
-        if link.status is SettlementStatus.QUEUED or (place == 0 and link.carried > 0):
+        if link.status is SettlementStatus.QUEUED or (place == 0 and link.carried_token > 0):
             break
         done.append(link.id)
     return done

@@ -79,6 +79,11 @@ def company_limit(deposit_available: UsdMicros, terms: TierTerms) -> UsdMicros:
     return UsdMicros(int((deposit_available * terms.k).to_integral_value(ROUND_FLOOR)))
 
 
+def open_limit(deposit_available: UsdMicros, terms: TierTerms) -> UsdMicros:
+    """Give how much may be open at once (L1): deposit × k, and never more than the tier's cap."""
+    return min(company_limit(deposit_available, terms), terms.cap_open_exposure)
+
+
 def collateral(asset: Asset, units: int) -> UsdMicros:
     """Count a deposit in millionths of a dollar, rounded down: half a millionth gives no limit."""
     if not asset.is_dollar:

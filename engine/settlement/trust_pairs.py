@@ -13,6 +13,7 @@ from engine.errors import Refusal
 from engine.ids import CompanyId, Instant, PairId, TrustSessionId
 from engine.money import USD_DECIMALS, Asset, AssetId, UsdMicros
 from engine.settlement import calendar
+from engine.settlement.calendar import SessionTimes
 from engine.settlement.limits import collateral, dollars
 
 PERCENT = 100
@@ -84,6 +85,27 @@ def agree(pair: TrustPair) -> TrustPair | Refusal:
 def session_id(pair: PairId, day: str) -> TrustSessionId:
     """Name one day of a pair."""
     return TrustSessionId(f"{pair}:{day}")
+
+
+def day_of(session: TrustSessionId) -> tuple[PairId, str]:
+    """Tell which day of which pair a session is."""
+    pair, _, day = session.rpartition(":")
+    return PairId(pair), day
+
+
+def new_session(pair: TrustPair, times: SessionTimes, now: Instant) -> Session:
+    """Give a day of a pair as it opens."""
+    return Session(
+        id=session_id(pair.id, times.date),
+        pair_id=pair.id,
+        session_date=times.date,
+        opens_at_ms=times.opens_at_ms,
+        cutoff_at_ms=times.cutoff_at_ms,
+        status=SessionStatus.OPEN,
+        closed_at_ms=None,
+        closed_by=None,
+        created_at_ms=now,
+    )
 
 
 def reserve_usd(pair: TrustPair) -> UsdMicros:

@@ -1,4 +1,4 @@
-"""A club as rows: a payer with a hot wallet, a payee with an active address, deals between them; and made-up blocks."""
+"""A club as rows (a payer with a hot wallet, a payee with an active address, their deals), and made-up blocks."""
 
 import hashlib
 import itertools
@@ -111,8 +111,9 @@ class Club:
             before: int = await connection.fetchval("SELECT count(*) FROM deal")
             names = [f"{before + n + 1:05}" for n in range(len(units))]
             await connection.executemany(
-                "INSERT INTO offer (id, company_id, side, network, token, amount_token, price, status, expires_at_ms, "
-                "created_by, created_at_ms) VALUES ($1, $2, 'sell', 'tron', $3, $4, 1, 'accepted', $5, 'mb_one', $5)",
+                "INSERT INTO offer (id, company_id, side, network, token, amount_token, price, status, "
+                "expires_at_ms, created_by, created_at_ms) "
+                "VALUES ($1, $2, 'sell', 'tron', $3, $4, 1, 'accepted', $5, 'mb_one', $5)",
                 [
                     (f"of_{name}", PAYER, token.id, amount, START)
                     for name, amount in zip(names, units, strict=True)
@@ -167,8 +168,10 @@ class Club:
 
     async def fingerprint(self) -> dict[str, object]:
         """Give everything that taking a block may change."""
-        tables = ("incoming_tx", "outgoing_tx", "chain_fee", "chain_cursor", "chain_block", "deal", "payout",
-                  "payout_task", "ledger_transfer", "ledger_account", "outbox", "audit", "wallet", "alarm")  # fmt: skip
+        tables = (
+            "incoming_tx outgoing_tx chain_fee chain_cursor chain_block deal payout payout_task "
+            "ledger_transfer ledger_account outbox audit wallet alarm"
+        ).split()
         return {
             table: [tuple(row) for row in await self.database.rows(f"SELECT * FROM {table} AS t ORDER BY t::text")]
             for table in tables

@@ -15,6 +15,7 @@ from engine.settlement.deals import Deal, DealStatus, Mode
 from engine.settlement.offers import Offer, OfferStatus, Side
 from engine.settlement.tiers import Tier
 from storage import deals as table
+from storage import exposures
 from storage import offers as offer_table
 from storage.audit import Audit
 from storage.club_commands import Refusals
@@ -45,7 +46,7 @@ def club(database: Database) -> Club:
 
 async def expose(club: Club, company: CompanyId) -> int:
     async with club.database.transaction() as connection:
-        return await table.exposure(connection, company, {asset.id: asset for asset in (USDT, USDC)})
+        return await exposures.open_exposure(connection, company, {asset.id: asset for asset in (USDT, USDC)})
 
 
 # ---------------------------------------------------------------------- accepting

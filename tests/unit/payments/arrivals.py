@@ -75,14 +75,12 @@ def expecting(
     return Expectations(assets, deals, tuple(wallets))
 
 
-def unproved_wallet(
-    name: str, address: str, *, units: int, until_ms: Instant = Instant(BLOCK_TIME + 1)
-) -> AllowedWallet:
-    return _wallet(name, address, units, until_ms, None)
+def unproved_wallet(name: str, address: str, *, units: int, until_ms: int = BLOCK_TIME + 1) -> AllowedWallet:
+    return _wallet(name, address, units, Instant(until_ms), None)
 
 
-def proved_wallet(name: str, address: str, *, active_from_ms: Instant = Instant(1)) -> AllowedWallet:
-    return _wallet(name, address, None, None, active_from_ms)
+def proved_wallet(name: str, address: str, *, active_from_ms: int = 1) -> AllowedWallet:
+    return _wallet(name, address, None, None, Instant(active_from_ms))
 
 
 def _wallet(

@@ -1,4 +1,4 @@
-"""What an incoming transfer is: the table of `engine.payments.incoming`, line by line, and the order of its lines."""
+"""What an incoming transfer is: the table of `engine.payments.incoming`, line by line, in its order."""
 
 import msgspec
 import pytest
