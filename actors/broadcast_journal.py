@@ -1,9 +1,10 @@
 """What a signer has signed, in a file outside the database: the memory that a restored database does not have.
 
-One line per signed attempt, written and synced to the disk after the database has it and before any node sees it.
-So a line that the database does not know means that the database has forgotten: it was restored to an earlier time.
-The file is its owner's alone, only ever grows, and each line carries a checksum and the one before it. A tail that
-was torn by a power cut is cut off: it was not synced, so its bytes have not left. Damage anywhere else is refused.
+One line per signed attempt, written and synced to the disk after the database has it and before any node sees
+it. So a line that the database does not know means that the database has forgotten: it was restored to an earlier
+time. The file is its owner's alone, only ever grows, and each line carries a checksum and the hash of the one
+before it. A tail that was torn by a power cut is cut off: it was not synced, so its bytes have not left. Damage
+anywhere else is refused.
 """
 
 import fcntl
@@ -40,7 +41,7 @@ class DatabaseSeen(msgspec.Struct, frozen=True, tag="database"):
 
 
 class AttemptLine(msgspec.Struct, frozen=True, tag="attempt"):
-    """Signed bytes with all that was intended. `batch` is the sequence of the first line that was synced with it."""
+    """Signed bytes with all that was intended. `batch` is the sequence of the first line synced with it."""
 
     sequence: int
     previous: str

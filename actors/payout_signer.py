@@ -1,8 +1,9 @@
-"""Pays out of one hot wallet: signs what is due, hands the bytes to nodes, and follows them until they are certain.
+"""Pays out of one hot wallet: signs what is due, hands the bytes to nodes, follows them until they are certain.
 
-The order is what makes a payout happen once, wherever we die: the bytes are written to the database in the transaction
-that checks every gate, then to the journal outside it, and only then shown to a node. They are shown again and again,
-always the same, until final blocks hold them or prove that they never will; only then are other bytes signed.
+The order is what makes a payout happen once, wherever we die: the bytes are written to the database in the
+transaction that checks every gate, then to the journal outside it, and only then shown to a node. They are shown
+again and again, always the same, until final blocks hold them or prove that they never will; only then are other
+bytes signed.
 
 Nothing that matters is kept in memory. Each step reads the database, and what a step left half done, the next one
 finds there. What a node answers to a broadcast decides nothing.
@@ -12,16 +13,16 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
 from typing import TypeVar
 
 import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
-from engine.errors import OutcomeUnknown, Rejected, Retryable, VenueError
+from actors.signer_alarms import SignerAlarms
+from engine.errors import OutcomeUnknown, Rejected, Retryable
 from engine.ids import Instant, PayoutTaskId
 from engine.money import Network
-from engine.payments.chain import BlockRef, PayoutIntent, Preflight, Shortage, SignedPayout
+from engine.payments.chain import BlockRef, PayoutIntent, Preflight, SignedPayout
 from engine.payments.freeze import Scope, stopping
 from engine.payments.payout import (
     ENGINE,
@@ -37,18 +38,16 @@ from engine.payments.payout import (
 )
 from engine.payments.ports import BytesDiffer, KeyHolder, PayoutChain
 from engine.payments.purse import UnderWay, allot
-from storage import alarms, freezes, payout_attempts, payout_memory
+from storage import alarms, freezes, payout_attempts, payout_endings, payout_gates, payout_memory
 from storage.database import Connection, Database
-from storage.events import EVERYTHING, SIGNERS_CHANNEL, listen
-from storage.payout_attempts import Candidate, Ending, Live, Prepared
+from storage.payout_attempts import Live, Prepared
+from storage.payout_endings import Ending
+from storage.payout_gates import Candidate
 from storage.payout_memory import DatabaseRestored, SignerRights
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-IDLE_PAUSE_S = 3.0
-ERROR_PAUSE_S = 1.0
 
 CRASH_POINTS = (
     "boot.before_compare",
@@ -111,9 +110,9 @@ class TurnReport(msgspec.Struct, frozen=True):
 
 
 class PayoutSigner:
-    """The signer of one hot wallet. Plain: whoever runs it holds the wallet's lease and calls `turn` again and again.
+    """The signer of one hot wallet. Whoever runs it holds the wallet's lease and calls `turn` again and again.
 
-    A call that fails has left nothing that the next call does not find. `Retryable` and `OutcomeUnknown`: call again.
+    A call that fails has left nothing that the next call does not find. `Retryable`, `OutcomeUnknown`: call again.
     `StaleEpoch`: another one has the wallet, stop. `DatabaseRestored`: call `boot` again.
     """
 
@@ -139,8 +138,7 @@ class PayoutSigner:
         self._crash_point = crash_point
         self._has_looked = False
         self._looked_at: Instant | None = None
-        self._alarms: dict[tuple[str, str], bool] = {}
-        """What was said last about each alarm, so that it is not said every second."""
+        self._alarms = SignerAlarms(database, signer.rights.hot_wallet, clock)
 
     # ------------------------------------------------------------------ boot
 
@@ -213,58 +211,19 @@ class PayoutSigner:
             confirmed, buried = await self._look(waits)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
 
-    async def run(self) -> None:
-        """Boot and do rounds, woken up by whatever concerns the wallet, until cancelled or the lease is over.
-
-        Raises `StaleEpoch` then. Whatever else goes wrong is logged and tried again after a pause.
-        """
-        woken = asyncio.Event()
-        listening = asyncio.create_task(self._listen(woken), name=f"listen {self._rights.hot_wallet}")
-        try:
-            while True:
-                woken.clear()
-                pause_s = await self._round_or_pause()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), pause_s)
-        finally:
-            listening.cancel()
-
-    async def _round_or_pause(self) -> float:
-        """Do one round and give the longest pause until the next, in seconds."""
-        try:
-            if not self._has_looked:
-                await self.boot()
-            report = await self.turn()
-        except DatabaseRestored as error:
-            log.error("payout.compare_again wallet=%s error=%s", self._rights.hot_wallet, error)
-            self._has_looked = False
-            return 0.0
-        except VenueError as error:
-            log.warning("payout.round_failed wallet=%s error=%s", self._rights.hot_wallet, error)
-            return ERROR_PAUSE_S
-        if report.signed == self._policy.batch:
-            return 0.0
-        return self._policy.look_pause_ms / 1000 if WaitsFor.CHAIN in report.waits else IDLE_PAUSE_S
-
-    async def _listen(self, woken: asyncio.Event) -> None:
-        async with aclosing(listen(self._database, SIGNERS_CHANNEL)) as wake_ups:
-            async for wallet in wake_ups:
-                if wallet in (EVERYTHING, self._rights.hot_wallet):
-                    woken.set()
-
     # ------------------------------------------------------------------ sign
 
     async def _sign(self, waits: Counter[str]) -> int:
         self._crash_point("sign.before_read")
         now = self._clock()
         async with self._database.transaction() as connection:
-            candidates = await payout_attempts.due(connection, self._rights.hot_wallet, now, self._policy.batch)
+            candidates = await payout_gates.due(connection, self._rights.hot_wallet, now, self._policy.batch)
             if not candidates:
                 return 0
             newest_line = self._journal.newest
             if newest_line is not None and await payout_memory.unknown(connection, [newest_line]):
                 raise DatabaseRestored(f"the database does not know {newest_line}, which the journal does")
-            around = await payout_attempts.surroundings(connection, self._rights.hot_wallet, now)
+            around = await payout_gates.surroundings(connection, self._rights.hot_wallet, now)
             newest_ms = await payout_attempts.newest_timestamp(connection, self._rights.hot_wallet)
             under_way = await payout_attempts.live(connection, self._rights.hot_wallet)
         self._crash_point("sign.after_read")
@@ -273,7 +232,7 @@ class PayoutSigner:
         gone = dict(around.gone)
         for candidate in candidates:
             so_far = msgspec.structs.replace(around, gone=gone)
-            gates = payout_attempts.gates(candidate, so_far, self._rights.hot_wallet, now)
+            gates = payout_gates.gates(candidate, so_far, self._rights.hot_wallet, now)
             step = next_step(candidate.task, None, None, gates, self._policy.rules, now)
             if isinstance(step, Sign):
                 gone[candidate.payout.asset] = gone.get(candidate.payout.asset, 0) + candidate.task.units
@@ -321,7 +280,7 @@ class PayoutSigner:
                     fitting.append((one, weighed))
                 else:
                     short[one.task.id] = WaitsFor(lacks)
-        await self._tell_shortages(list(preflights.values()), set(short.values()))
+        await self._alarms.weighed(list(preflights.values()), set(short.values()), self._policy.coin_floor_units)
         return fitting, short
 
     async def _preflight(self, one: Candidate) -> Preflight | WaitsFor:
@@ -330,7 +289,7 @@ class PayoutSigner:
             return await self._chain.preflight(one.sender, one.payout.destination, one.contract, one.task.units)
         except Rejected as error:
             log.error("payout.refused task=%s error=%s", one.task.id, error)
-            await self._alarm("payout_failed", one.task.id, True, 2, f"the nodes refuse to weigh it: {error}")
+            await self._alarms.say("payout_failed", one.task.id, True, 2, f"the nodes refuse to weigh it: {error}")
             return WaitsFor.REFUSED
         except (Retryable, OutcomeUnknown) as error:
             log.warning("payout.not_weighed task=%s error=%s", one.task.id, error)
@@ -352,7 +311,7 @@ class PayoutSigner:
                 # Never routine: our encoder or our memory is not what it should be, or somebody is at it.
                 log.error("payout.bytes_differ task=%s error=%s", intent.task, error)
                 codes[intent.task] = WaitsFor.BYTES_DIFFER
-                await self._alarm("bytes_differ", intent.task, True, 1, str(error))
+                await self._alarms.say("bytes_differ", intent.task, True, 1, str(error))
         return prepared
 
     def _intend(
@@ -378,14 +337,14 @@ class PayoutSigner:
     def _sign_one(self, intent: PayoutIntent) -> Prepared:
         unsigned = self._chain.build(intent)
         self._chain.check(unsigned, intent)
-        signed = self._chain.assemble(unsigned, self._key.sign(self._chain.digest(unsigned)), intent)
-        self._chain.check(signed.content, intent)
-        return Prepared(intent, signed)
+        signature = self._key.sign(self._chain.digest(unsigned))
+        # The bytes that were decoded and compared above are the bytes that are signed: `assemble` sees to it.
+        return Prepared(intent, self._chain.assemble(unsigned, signature, intent))
 
     async def _persist(
         self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor], waits: Counter[str]
     ) -> int:
-        """Write the bytes and what waits. After a commit without an answer they are forgotten here and read back."""
+        """Write the bytes and what waits. After a commit without an answer they are forgotten, and read back."""
         written: list[PayoutTaskId] = []
         now = self._clock()
         try:
@@ -444,7 +403,7 @@ class PayoutSigner:
         return len(given)
 
     def _write_journal(self, given: Sequence[Live]) -> None:
-        """Write what the journal does not have yet: before its first line is synced, no byte of an attempt leaves."""
+        """Write what the journal does not have yet: before its line is synced, no byte of an attempt leaves."""
         new = [one.attempt for one in given if not self._journal.knows(one.attempt.signed.tx_id)]
         self._crash_point("journal.before_write")
         if new:
@@ -474,50 +433,20 @@ class PayoutSigner:
             elif isinstance(step, Wait) and step.code is WaitsFor.MOVED_OTHERWISE:
                 waits[step.code] += 1
                 detail = f"{one.attempt.signed.tx_id} moved another amount than {one.task.units} units"
-                await self._alarm("payout_failed", one.task.id, True, 1, detail)
+                await self._alarms.say("payout_failed", one.task.id, True, 1, detail)
         if endings:
             failures_max = self._policy.rules.failures_max
             await self._write(
-                lambda connection: payout_attempts.end(connection, self._rights, endings, failures_max, now),
+                lambda connection: payout_endings.end(connection, self._rights, endings, failures_max, now),
                 "end.before_commit",
             )
             self._crash_point("end.after_commit")
-        await self._tell_stuck(out, endings, now)
+        ended = {ending.live.task.id for ending in endings}
+        still_out = [one for one in out if one.task.id not in ended]
+        await self._alarms.watched(still_out, self._policy.stuck_after_ms)
         self._looked_at = now
         confirmed = sum(isinstance(ending.decided, Confirm) for ending in endings)
         return confirmed, len(endings) - confirmed
-
-    # ------------------------------------------------------------------ alarms
-
-    async def _tell_shortages(self, preflights: Sequence[Preflight], short: set[WaitsFor]) -> None:
-        if not preflights:
-            return
-        wallet = self._rights.hot_wallet
-        coin = min(preflight.coin_units for preflight in preflights)
-        is_low = coin < self._policy.coin_floor_units
-        await self._alarm("trx_floor", wallet, is_low, 2, f"{coin} units of coin are left for fees")
-        lacks_energy = WaitsFor.ENERGY in short or WaitsFor.COIN in short
-        words = "payouts wait: neither energy nor coin for their fees"
-        await self._alarm(Shortage.ENERGY, wallet, lacks_energy, 2, words)
-
-    async def _tell_stuck(self, out: Sequence[Live], endings: Sequence[Ending], now: Instant) -> None:
-        ended = {ending.live.task.id for ending in endings}
-        for one in out:
-            is_stuck = one.task.id not in ended and now - one.signed_at_ms > self._policy.stuck_after_ms
-            detail = f"signed at {one.signed_at_ms} and still neither paid nor proved dead"
-            if is_stuck or ("stuck_payout", one.task.id) in self._alarms:
-                await self._alarm("stuck_payout", one.task.id, is_stuck, 2, detail)
-
-    async def _alarm(self, kind: str, subject: str, is_on: bool, severity: int, detail: str) -> None:
-        if self._alarms.get((kind, subject)) is is_on:
-            return
-        if is_on:
-            await self._write(
-                lambda connection: alarms.raise_alarm(connection, kind, subject, severity, detail, self._clock())
-            )
-        else:
-            await self._write(lambda connection: alarms.clear_alarm(connection, kind, subject, self._clock()))
-        self._alarms[kind, subject] = is_on
 
     async def _write(self, work: Callable[[Connection], Awaitable[T]], crash_point: str = "") -> T:
         async with self._database.transaction() as connection:

@@ -58,7 +58,7 @@ async def active_wallet(connection: Connection, wallet: WalletId, at_ms: Instant
 
 
 async def challenges(connection: Connection, companies: Sequence[CompanyId], now: Instant) -> list[AllowedWallet]:
-    """List the addresses of companies that wait for their micro-transfer, oldest first, locked until the commit."""
+    """List companies' addresses that wait for their micro-transfer, oldest first, locked until the commit."""
     records = await connection.fetch(
         f"""
         SELECT {_COLUMNS} FROM wallet

@@ -72,7 +72,8 @@ class Alarms:
     async def current(self) -> list[AlarmRow]:
         """List what is not over, the gravest first."""
         records = await self._database.rows(
-            f"SELECT {columns(AlarmRow)} FROM alarm WHERE cleared_at_ms IS NULL ORDER BY severity, raised_at_ms, id"
+            f"SELECT {columns(AlarmRow)} FROM alarm WHERE cleared_at_ms IS NULL "
+            "ORDER BY severity, raised_at_ms, id"
         )
         return to_rows(records, AlarmRow)
 
@@ -81,7 +82,8 @@ class Alarms:
         limit = page_limit(limit)
         before, _ = decode_cursor(cursor, int, int)
         records = await self._database.rows(
-            f"SELECT {columns(AlarmRow)} FROM alarm WHERE ($1::bigint IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+            f"SELECT {columns(AlarmRow)} FROM alarm "
+            "WHERE ($1::bigint IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
             before,
             limit + 1,
         )

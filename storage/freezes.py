@@ -89,7 +89,7 @@ class Freezes:
 
     async def current(self) -> list[FreezeRow]:
         """List what is frozen now."""
-        return await self._list("entered.lifted_at_ms IS NULL")
+        return await self._list("frozen.lifted_at_ms IS NULL")
 
     async def history(self) -> list[FreezeRow]:
         """List every freeze, newest first."""
@@ -143,10 +143,10 @@ class Freezes:
     async def _list(self, condition: str) -> list[FreezeRow]:
         records = await self._database.rows(
             f"""
-            SELECT entered.id, scope, subject, is_safe_mode, reason, entered_by, entered_at_ms, lifted_at_ms,
+            SELECT frozen.id, scope, subject, is_safe_mode, reason, entered_by, entered_at_ms, lifted_at_ms,
                    array_remove(array_agg(lift.actor ORDER BY lift.at_ms), NULL) AS lifters
-            FROM payout_freeze AS entered LEFT JOIN payout_freeze_lift AS lift ON lift.freeze_id = entered.id
-            WHERE {condition} GROUP BY entered.id ORDER BY entered_at_ms DESC, entered.id
+            FROM payout_freeze AS frozen LEFT JOIN payout_freeze_lift AS lift ON lift.freeze_id = frozen.id
+            WHERE {condition} GROUP BY frozen.id ORDER BY entered_at_ms DESC, frozen.id
             """
         )
         return to_rows(records, FreezeRow)

@@ -1,8 +1,8 @@
 """What people decide about payouts: approve, send elsewhere, try again, give up.
 
-Every decision names its author and its command id, and is written with its audit entry. Nobody decides that a payout
-has failed while it could still pay: giving up needs every attempt to be proved dead, in a database that the signer
-has compared with its journal.
+Every decision names its author and its command id, and is written with its audit entry. Nobody decides that a
+payout has failed while it could still pay: giving up needs every attempt to be proved dead, in a database that the
+signer has compared with its journal.
 """
 
 from collections.abc import Awaitable, Callable
@@ -73,8 +73,8 @@ class Decisions:
     async def give_up(self, payout: PayoutId, reason: str, command: Command) -> Refusal | None:
         """Decide that what is not paid of a payout will not be; its money is free again where it was held.
 
-        Refused: `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `database_restored`,
-        `already_over`.
+        Refused: `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `already_over`,
+        `database_restored`.
         """
 
         async def work(connection: Connection, row: asyncpg.Record) -> Refusal | bool:
@@ -137,7 +137,7 @@ class Decisions:
         command: Command,
         decide: Callable[[Connection, asyncpg.Record], Awaitable[Refusal | bool]],
     ) -> Refusal | None:
-        """Decide about an existing payout in the ledger's turn, where no signer can write bytes of it meanwhile."""
+        """Decide about an existing payout in the ledger's turn: no signer can write bytes of it meanwhile."""
 
         async def write(connection: Connection) -> Refusal | None:
             await ledger.take_turn(connection)
@@ -181,7 +181,8 @@ async def _refuse_approval(
     if row is not None and row["fields_hash"] != fields_hash(fields):
         return Refusal("fields_changed", "payout", f"{fields.id} is not what you saw: look at it again")
     wallets = await connection.fetch(
-        "SELECT * FROM wallet WHERE network = $1 AND token = $2 AND address = $3 AND ($4::text IS NULL OR id = $4)",
+        "SELECT * FROM wallet "
+        "WHERE network = $1 AND token = $2 AND address = $3 AND ($4::text IS NULL OR id = $4)",
         fields.network,
         fields.asset,
         fields.destination,

@@ -1,8 +1,9 @@
-"""What the database may have forgotten: it compares itself with the broadcast journal, and takes back what it lost.
+"""What the database may have forgotten: the broadcast journal is compared with it, and gives back what it lost.
 
-A database that was restored to an earlier time is another timeline. Until a wallet's signer has compared its journal
-with it, nobody may sign for the wallet or give a payout up. A signed attempt that only the journal knows is kept as
-evidence and becomes an attempt again as soon as its task is there: that may be at once, or when the chain is read anew.
+A database that was restored to an earlier time is another timeline. Until a wallet's signer has compared its
+journal with it, nobody may sign for the wallet or give a payout up. A signed attempt that only the journal knows
+is kept as evidence and becomes an attempt again as soon as its task is there: at once, or when the chain is read
+anew.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from storage.leases import guard
 
 
 class DatabaseRestored(Exception):
-    """The database is not the one that the signer compared its journal with: compare again before anything else."""
+    """The database is not the one that the signer compared its journal with: compare again, before all else."""
 
 
 class DatabaseIdentity(msgspec.Struct, frozen=True):
@@ -34,6 +35,11 @@ class SignerRights(msgspec.Struct, frozen=True):
     hot_wallet: HotWalletId
     lease: str
     epoch: int
+
+
+def signer_lease(wallet: HotWalletId) -> str:
+    """Name the lease under which payouts of a hot wallet are signed."""
+    return f"signer:{wallet}"
 
 
 async def identity(connection: Connection) -> DatabaseIdentity:
@@ -94,7 +100,8 @@ async def keep(
         """
         INSERT INTO payout_forgotten (tx_id, hot_wallet_id, task_id, n, intent, signed, found_at_ms)
         SELECT tx, $1, task, n, intent, signed, $2
-        FROM unnest($3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[]) AS line (tx, task, n, intent, signed)
+        FROM unnest($3::text[], $4::text[], $5::int[], $6::jsonb[], $7::jsonb[])
+             AS line (tx, task, n, intent, signed)
         ON CONFLICT DO NOTHING
         """,
         rights.hot_wallet,
@@ -108,9 +115,10 @@ async def keep(
 
 
 async def bind(connection: Connection, rights: SignerRights, now: Instant) -> list[PayoutTaskId]:
-    """Make kept evidence attempts again where the task exists, each when those before it are over; give the tasks.
+    """Make kept evidence attempts again where the task exists, each when those before are over; give the tasks.
 
-    Their bytes may have left: they are looked up like all live attempts, and nothing is signed for the task before.
+    Their bytes may have left: they are looked up like all live attempts, and nothing is signed for the task before
+    that.
     """
     await guard(connection, rights.lease, rights.epoch)
     records = await connection.fetch(
@@ -124,8 +132,9 @@ async def bind(connection: Connection, rights: SignerRights, now: Instant) -> li
                               AND (other.status IN ('live', 'confirmed') OR other.n = forgotten.n))
             ORDER BY forgotten.task_id, forgotten.n
         ), attempt AS (
-            INSERT INTO payout_attempt (task_id, n, network, hot_wallet_id, epoch, tx_id, intent, signed, timestamp_ms,
-                                        expires_at_ms, reference_number, status, signed_at_ms, handed_over_at_ms)
+            INSERT INTO payout_attempt (task_id, n, network, hot_wallet_id, epoch, tx_id, intent, signed,
+                                        timestamp_ms, expires_at_ms, reference_number, status, signed_at_ms,
+                                        handed_over_at_ms)
             SELECT task_id, n, intent ->> 'network', $1, $2, tx_id, intent, decode(signed ->> 'content', 'base64'),
                    (intent ->> 'timestamp_ms')::bigint, (signed ->> 'expires_at_ms')::bigint,
                    (signed ->> 'reference_number')::bigint, 'live', found_at_ms, $3

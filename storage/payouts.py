@@ -291,7 +291,8 @@ def _plan(
 
 async def _known(connection: Connection, new: Sequence[NewPayout]) -> dict[PayoutId, PayoutId]:
     records = await connection.fetch(
-        "SELECT id, company_id, payee_id, purpose, purpose_id, token, amount_token FROM payout WHERE id = ANY ($1)",
+        "SELECT id, company_id, payee_id, purpose, purpose_id, token, amount_token FROM payout "
+        "WHERE id = ANY ($1)",
         [wish.id for wish in new],
     )
     stored = {record["id"]: record for record in records}
@@ -333,8 +334,8 @@ async def _insert(connection: Connection, planned: Sequence[_Planned]) -> None:
         return
     await connection.executemany(
         """
-        INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token, to_address,
-                            wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
+        INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token,
+                            to_address, wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         """,
         [

@@ -85,7 +85,7 @@ def challenge_units(draw: int) -> int:
 
 
 def proves(wallet: AllowedWallet, sender: str, token: AssetId, units: int, at: Instant) -> bool:
-    """Tell whether a transfer to the company's own hot wallet proves the address: its sender, to the unit, in time."""
+    """Tell whether a transfer to the company's own hot wallet proves the address: sender, unit and time fit."""
     return (
         standing(wallet, at) is Standing.CHALLENGED
         and sender == wallet.address

@@ -76,7 +76,7 @@ _PROGRESS = (TaskState.FAILED, TaskState.QUEUED, TaskState.SIGNING, TaskState.BR
 
 
 def whole_state(parts: Sequence[TaskState]) -> TaskState:
-    """Give the state of a payout from those of its transfers: one that failed, else the one that is furthest back."""
+    """Give a payout's state from those of its transfers: one that failed, else the one furthest back."""
     return min(parts, key=_PROGRESS.index)
 
 
@@ -181,7 +181,7 @@ Step = Sign | HandOver | Confirm | Bury | Wait
 def next_step(
     task: Task, live: Attempt | None, outcome: Outcome | None, gates: Gates, rules: SigningRules, now: Instant
 ) -> Step:
-    """Say what must be done for a transfer that is neither confirmed nor failed. None: nobody has asked the chain."""
+    """Say what must be done for a transfer that is not over. An outcome of None: nobody has asked the chain."""
     if live is not None:
         return _follow(live, outcome or Pending(), gates.is_frozen, rules, now)
     if task.failures >= rules.failures_max:

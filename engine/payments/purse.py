@@ -1,7 +1,7 @@
 """Whether a wallet can afford a batch of transfers, one after the other, beside those that are still under way.
 
-A preflight weighs one transfer alone. Signed together, a hundred of them share one balance and one stock of energy,
-and a transfer that runs out of either on the chain burns its fee for nothing.
+A preflight weighs one transfer alone. Signed together, a hundred of them share one balance and one stock of
+energy, and a transfer that runs out of either on the chain burns its fee for nothing.
 """
 
 from collections.abc import Sequence

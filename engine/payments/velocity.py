@@ -1,4 +1,4 @@
-"""How much may leave a wallet within a stretch of time: the limit that bounds what a thief gets before he is seen."""
+"""How much may leave a wallet within a stretch of time: what bounds the loss to a thief before he is seen."""
 
 import msgspec
 

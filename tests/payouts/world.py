@@ -13,8 +13,8 @@ import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
 from actors.payout_signer import PayoutSigner, Signer, SignerPolicy, TurnReport
-from adapters.chains.tron import addresses
 from adapters.chains.rpc import Answer, NodePool
+from adapters.chains.tron import addresses
 from adapters.chains.tron.devnet.devnet import Devnet, Funding
 from adapters.chains.tron.keys import HotWalletKey
 from adapters.chains.tron.payouts import TronPayouts
