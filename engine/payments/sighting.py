@@ -61,7 +61,7 @@ class Fee(msgspec.Struct, frozen=True):
     """What a transaction that an address of ours paid for has burned, failed or not."""
 
     id: str
-    """`network:tx`, and `~2` behind it when the transaction came a second time, on another fork."""
+    """The transaction's id, and `~2` behind it when it came a second time, on another fork. It names the posting."""
     tx_id: TxId
     hot_wallet: HotWalletId
     units: int
@@ -112,7 +112,7 @@ def sift(block: Block, watched: WatchList) -> Sighting:
                 Departure(transfer.tx_id, transfer.log_index, sender.id, asset, transfer.recipient, transfer.units)
             )
     fees = [
-        Fee(f"{watched.network}:{receipt.tx_id}", receipt.tx_id, payer.id, receipt.fee_units)
+        Fee(receipt.tx_id, receipt.tx_id, payer.id, receipt.fee_units)
         for receipt in block.receipts
         if receipt.fee_units > 0 and (payer := watched.wallets.get(receipt.payer)) is not None
     ]

@@ -76,7 +76,7 @@ CREATE INDEX outgoing_tx_block ON outgoing_tx (network, block_number);
 -- What a transaction of ours has burned of the network's own coin. Not booked: the books know of too little coin at
 -- the address, which is a break that an operator must explain first.
 CREATE TABLE chain_fee (
-    id             text PRIMARY KEY,                             -- network:tx, and ~2 for its second appearance
+    id             text PRIMARY KEY,                             -- the transaction's, and ~2 for its second appearance
     network        text NOT NULL,
     tx_hash        text NOT NULL,
     hot_wallet_id  text NOT NULL REFERENCES hot_wallet,

@@ -1,0 +1,116 @@
+"""Pass-through from end to end: a transfer comes in on the chain, is matched, and goes out to the payee."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database
+from tests.payouts.conftest import own_database, own_dsn  # noqa: F401  fixtures
+from tests.payouts.world import COIN
+from tests.scenarios.settlement_world import SettlementWorld
+
+
+@pytest.fixture
+async def world(own_database: Database, tmp_path: Path) -> SettlementWorld:  # noqa: F811
+    return await SettlementWorld(own_database, tmp_path).begin()
+
+
+async def test_an_incoming_trc20_transfer_becomes_a_confirmed_payout_1_usdt_canary(world: SettlementWorld) -> None:
+    deal = await world.deal(1 * COIN)
+    before = world.devnet.token_balance("USDT", world.payee_address)
+
+    world.pay_in(1 * COIN)
+    await world.go_on()
+
+    assert await world.status(deal) == "settled"
+    assert world.transfers_to(world.payee_address) == [1 * COIN]
+    assert world.devnet.token_balance("USDT", world.payee_address) == before + 1 * COIN
+    assert await world.books() == world.chain_says()
+    assert await world.alarms() == []
+
+
+async def test_nothing_is_credited_before_its_block_is_final(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    world.pay_in(5 * COIN)
+    world.produce(world.devnet.rules.solid_lag)
+
+    await world.watcher.turn()
+    assert await world.status(deal) == "awaiting_incoming"
+
+    world.produce(1)
+    await world.watcher.turn()
+    assert await world.status(deal) == "paying"
+
+
+async def test_fifty_deals_paid_in_one_block_are_all_settled_and_the_books_are_the_chain(
+    world: SettlementWorld,
+) -> None:
+    deals = [await world.deal((10 + n) * COIN) for n in range(50)]
+    for n in range(50):
+        world.pay_in((10 + n) * COIN)
+
+    await world.go_on()
+
+    assert {await world.status(deal) for deal in deals} == {"settled"}
+    assert sorted(world.transfers_to(world.payee_address)) == [(10 + n) * COIN for n in range(50)]
+    assert await world.books() == world.chain_says()
+
+
+async def test_a_watcher_that_was_away_reads_on_where_it_stopped(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    world.pay_in(5 * COIN)
+    world.produce(700)
+    world.watcher = await world.new_watcher()
+
+    await world.go_on()
+
+    assert await world.status(deal) == "settled"
+    assert await world.cursor_number() == world.devnet.solid_number
+
+
+async def test_a_second_transfer_for_one_deal_stays_with_the_payer(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    world.pay_in(5 * COIN)
+    world.pay_in(5 * COIN)
+
+    await world.go_on()
+
+    assert await world.status(deal) == "settled"
+    assert world.transfers_to(world.payee_address) == [5 * COIN]
+    assert await world.balance("funds:co_payer:tron:USDT") == (5 * COIN, 0)
+
+
+async def test_another_token_of_the_same_name_pays_nothing(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    false_usdt = world.devnet.deploy_token("Tether USD", "USDT")
+    assert false_usdt != world.devnet.tokens["USDT"]
+
+    await world.go_on(4)
+
+    assert await world.status(deal) == "awaiting_incoming"
+
+
+async def test_a_late_transfer_goes_back_to_the_payers_own_wallet(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    await world.database.rows("UPDATE deal SET status = 'expired', ended_at_ms = $1 RETURNING 1", world.now)
+    before = world.devnet.token_balance("USDT", world.outside)
+    world.pay_in(5 * COIN)
+
+    await world.go_on()
+
+    assert await world.status(deal) == "expired"
+    assert world.devnet.token_balance("USDT", world.outside) == before
+    assert await world.books() == world.chain_says()
+    assert await world.balance("suspense:hw_payer:tron:USDT") == (0, 0)
+
+
+async def test_coin_that_leaves_without_a_signature_of_ours_stops_the_address(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    world.steal(3 * COIN)
+    world.pay_in(5 * COIN)
+
+    await world.go_on()
+
+    assert await world.alarms() == ["reconciliation_break"]
+    assert await world.status(deal) == "paying"
+    assert world.transfers_to(world.payee_address) == []
