@@ -8,6 +8,7 @@ COMMANDS = {
     "up": "api.cli",
     "status": "api.cli",
     "bots": "api.cli",
+    "club": "api.club_cli",
     "mail": "api.cli",
     "migrate": "actors.cli",
     "record": "actors.cli",

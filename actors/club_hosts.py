@@ -152,13 +152,14 @@ class SignerHost(ClubHost):
         journals.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _Signing(
             PayoutSigner(
-            Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
-            self._database,
-            chain.port,
-            await chains.open_key(self._plan, self._database, wallet),
-            BroadcastJournal(journals / f"{self._id}.journal", self._id),
-            now_ms,
-        ))
+                Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
+                self._database,
+                chain.port,
+                await chains.open_key(self._plan, self._database, wallet),
+                BroadcastJournal(journals / f"{self._id}.journal", self._id),
+                now_ms,
+            )
+        )
 
     def _detail(self) -> dict[str, Any]:
         if self._wallet is None:
@@ -180,7 +181,8 @@ class _Signing:
         self._signer = signer
 
     async def turn(self) -> bool:
-        return not (await self._signer.turn()).is_idle
+        done = await self._signer.turn()
+        return bool(done.signed or done.handed_over or done.confirmed or done.buried)
 
 
 class SessionHost(ClubHost):

@@ -32,7 +32,7 @@ LOOK_EVERY_S = 1.0
 ANSWER_LIMIT_S = 5.0
 SILENT_MAX_MS = 30_000
 START_MAX_MS = 120_000
-PREFIX = "club-"
+PREFIX = "club-writer-"
 
 KINDS: Mapping[str, type[ClubHost]] = {"watcher": WatcherHost, "signer": SignerHost, "session": SessionHost}
 

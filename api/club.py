@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from actors.clock import now_ms
+from actors.club_demo import ClubDemo
 from actors.club_desk import ClubDesk
 from api.club_resources import Balance, HotWalletView
 from api.problems import ApiProblem, FieldProblem, Kind, refused
@@ -71,9 +72,16 @@ class Acting(msgspec.Struct, frozen=True):
 class Club:
     """The club of one API server, and what its routes work with."""
 
-    def __init__(self, database: Database, desk: ClubDesk, clock: Callable[[], Instant] = now_ms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        desk: ClubDesk,
+        demo: ClubDemo | None = None,
+        clock: Callable[[], Instant] = now_ms,
+    ) -> None:
         self.database = database
         self.desk = desk
+        self.demo = demo
         self.companies = Companies(database)
         self.wallets = AddressBook(database)
         self.offers = Offers(database)

@@ -256,6 +256,67 @@ class FreezeView(msgspec.Struct, frozen=True):
     lifters: list[str]
 
 
+class NodeView(msgspec.Struct, frozen=True):
+    """A node of a network, as its pool knows it."""
+
+    name: str
+    resting: bool
+    failures: int
+    """In a row."""
+    latency_ms: float
+    head: int
+    lag: int
+    last_error: str
+
+
+class WatcherView(msgspec.Struct, frozen=True):
+    """How far a network is read."""
+
+    network: str
+    block: int
+    head: int
+    age_ms: int | None
+    """How old the last block that was read is."""
+    nodes: list[NodeView]
+
+
+class ActorView(msgspec.Struct, frozen=True):
+    """One of the club's single writers."""
+
+    name: str
+    ok: bool
+    detail: str
+    age_ms: int | None
+
+
+class ClubStatus(msgspec.Struct, frozen=True):
+    """The club at a glance."""
+
+    ok: bool
+    demo: str
+    """What the demo's set-up does; empty where the money is real."""
+    watchers: list[WatcherView]
+    actors: list[ActorView]
+    tasks: dict[str, int]
+    """Transfers of payouts by state."""
+    alarms: int
+    freezes: list["FreezeView"]
+
+
+class PayIn(_Body, frozen=True):
+    """Demo only: a company transfers from its own account to its address at the platform."""
+
+    company: Id
+    token: Asset
+    amount: Amount
+
+
+class PaidIn(msgspec.Struct, frozen=True):
+    """The transfer on its way."""
+
+    tx: str
+
+
 class FreezeList(msgspec.Struct, frozen=True):
     """Freezes."""
 
@@ -352,6 +413,15 @@ class ApprovePayout(_Body, frozen=True):
     token: Asset
     amount: Amount
     to_address: Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """The yes that was written down."""
+
+    payout: str
+    by: str
+    fields_hash: str
+    """What exactly was approved: change one field and it is another one."""
 
 
 class RedirectPayout(_Body, frozen=True):

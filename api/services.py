@@ -8,7 +8,7 @@ import logging
 
 import msgspec
 
-from actors.club_desk import ClubDesk
+from actors.club_wiring import ClubEngine
 from actors.desk import BotDesk
 from actors.venues import UnknownAccount
 from actors.views import UnknownBot
@@ -60,12 +60,13 @@ def assemble(
     site: Site | None = None,
     limits: RequestLimits | None = None,
     proxies: tuple[str, ...] = (),
-    club: ClubDesk | None = None,
+    club: ClubEngine | None = None,
 ) -> "Services":
     """Put together what one API server works with."""
     people = People(database, seals, site or Site(programme.address))
     guard = Guard(token, hosts, people.sign_in, people.site, limits, proxies)
-    return Services(desk, database, programme, people, guard, None if club is None else Club(database, club))
+    companies = None if club is None else Club(database, club.desk, club.demo)
+    return Services(desk, database, programme, people, guard, companies)
 
 
 class Services:

@@ -26,7 +26,7 @@ from rich.markup import escape
 from actors import redaction
 from actors.cluster import Cluster
 from actors.home import Home
-from actors.settings import Settings
+from actors.settings import Club, Settings
 from api.listening import listen_on
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Starter:
         dsn = await self._database(stack)
         with self._step("Ray, 6 to 10 seconds" if not settings.ray_address else f"Ray at {settings.ray_address}"):
             await self._ray(stack)
-        with self._step("Paper venue, supervisor and bots"):
+        parts = "Paper venue, bots and club" if self._settings.club is not Club.OFF else "Paper venue and bots"
+        with self._step(parts):
             engine = await self._engine(stack, dsn)
         with self._step("API"):
             services = await self._api(stack, engine, listening, address)
@@ -165,6 +166,7 @@ class Starter:
             seals=Seals(engine.plan),
             site=site,
             proxies=settings.trusted_proxies,
+            club=engine.club,
         )
         server = ApiServer(services)
         stack.push_async_callback(server.stop)
@@ -214,7 +216,11 @@ class Starter:
         if engine.plan.paper_port:
             say(f"  Venue   http://127.0.0.1:{engine.plan.paper_port}  (speaks Bybit V5: pybit and ccxt work)")
         wanted = [view for view in views if view.desired == "running"]
-        say(f"  Bots    {len(wanted)} of {len(views)} wanted running\n")
+        say(f"  Bots    {len(wanted)} of {len(views)} wanted running")
+        if engine.club is not None:
+            what = "a demo on a TRON of its own" if engine.club.demo else "on TRON"
+            say(f"  Club    {what}; see `trellis club status`")
+        say("")
         program = _program()
         say("  Type next, in another terminal:")
         if views:

@@ -71,22 +71,17 @@ async def challenges(connection: Connection, companies: Sequence[CompanyId], now
     return [allowed_wallet(record) for record in records]
 
 
-async def prove(
-    connection: Connection, wallet: WalletId, at_ms: Instant, policy: AllowListPolicy | None = None
-) -> bool:
+async def prove(connection: Connection, wallet: WalletId, at_ms: Instant) -> bool:
     """Note that the micro-transfer has come: the cooling-off begins. False when there is nothing to prove."""
-    policy = policy or AllowListPolicy()
-    active_from_ms = at_ms + policy.cooling_off_ms
-    company = await connection.fetchval(
-        "UPDATE wallet SET verified = true, verified_at_ms = $2, active_from_ms = $3 "
-        "WHERE id = $1 AND NOT verified AND revoked_at_ms IS NULL RETURNING company_id",
+    record = await connection.fetchrow(
+        "UPDATE wallet SET verified = true, verified_at_ms = $2, active_from_ms = $2 + cooling_off_ms "
+        "WHERE id = $1 AND NOT verified AND revoked_at_ms IS NULL RETURNING company_id, active_from_ms",
         wallet,
         at_ms,
-        active_from_ms,
     )
-    if company is None:
+    if record is None:
         return False
-    facts = {"company": company, "active_from_ms": active_from_ms}
+    facts = {"company": record["company_id"], "active_from_ms": record["active_from_ms"]}
     await outbox.write(connection, [outbox.NewEvent("wallet.verified", wallet, facts)])
     await audit.append(connection, [audit.NewEntry("engine", "wallet.verify", f"wallet:{wallet}", None, facts)])
     return True
@@ -168,12 +163,13 @@ class AddressBook:
                 await connection.execute(
                     """
                     INSERT INTO wallet (id, company_id, network, token, address, label, challenge_units,
-                                        challenge_until_ms, added_by, created_at_ms)
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                        challenge_until_ms, cooling_off_ms, added_by, created_at_ms)
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                     """,
                     *msgspec.structs.astuple(new),
                     challenge_units(draw),
                     command.at_ms + self._policy.challenge_ms,
+                    self._policy.cooling_off_ms,
                     command.actor,
                     command.at_ms,
                 )

@@ -1,25 +1,62 @@
-"""What operators do about the club: freezes, alarms, refused commands."""
+"""What operators do about the club: how it is, freezes, alarms, refused commands."""
 
+from actors.messages import ClubReport
 from api.club import Club, answered
 from api.club_resources import (
     ActingQuery,
+    ActorView,
     AlarmList,
     AlarmView,
     ClubPageQuery,
+    ClubStatus,
     EnterFreeze,
     FreezeList,
     FreezeView,
+    NodeView,
+    PaidIn,
+    PayIn,
     RefusedList,
     RefusedView,
+    WatcherView,
 )
 from api.problems import ApiProblem, FieldProblem, Kind
 from api.routing import Routes
 from api.services import Services
 from engine.access.principals import Access, Principal
+from engine.ids import CompanyId
 from engine.payments.freeze import Scope
 from storage.freezes import FreezeRow
 
 routes = Routes("Club")
+
+
+@routes.get("/api/v1/club/status", access=Access.OPERATOR, problems=(503,))
+async def show_club_status(services: Services) -> ClubStatus:
+    """Show how far networks are read, how the single writers are, what waits, what is frozen."""
+    club = services.club
+    parts = await club.desk.health()
+    reports = await club.desk.reports()
+    alarms = await club.alarms.current()
+    return ClubStatus(
+        ok=all(part.ok for part in parts) and not alarms,
+        demo="" if club.demo is None else club.demo.progress,
+        watchers=[_to_watcher(name, report) for name, report in reports.items() if name.startswith("watcher:")],
+        actors=[ActorView(part.name, part.ok, part.detail, part.age_ms) for part in parts],
+        tasks={state.value: count for state, count in (await club.payouts.counts()).items()},
+        alarms=len(alarms),
+        freezes=[_to_freeze(row) for row in await club.freezes.current()],
+    )
+
+
+@routes.post("/api/v1/club/demo/pay-in", status=201, access=Access.OPERATOR, problems=(400, 409, 415, 422, 503))
+async def pay_in(services: Services, body: PayIn) -> PaidIn:
+    """Demo only: let a company transfer from its own account on the devnet to its address here."""
+    club = services.club
+    if club.demo is None:
+        raise ApiProblem(Kind.CONFLICT, "companies pay in by themselves: their keys are not here", code="no_demo")
+    asset = await club.asset(body.token)
+    await club.to_units(asset.id, body.amount)
+    return PaidIn(await club.demo.pay_in(CompanyId(body.company), asset, body.amount))
 
 
 @routes.get("/api/v1/club/freezes", problems=(400, 503))
@@ -116,4 +153,27 @@ def _to_freeze(row: FreezeRow) -> FreezeView:
         entered_ms=row.entered_at_ms,
         lifted_ms=row.lifted_at_ms,
         lifters=row.lifters,
+    )
+
+
+def _to_watcher(name: str, report: ClubReport) -> WatcherView:
+    facts = report.detail
+    cursor, head = facts.get("cursor") or {}, facts.get("head") or {}
+    return WatcherView(
+        network=name.partition(":")[2],
+        block=cursor.get("number", 0),
+        head=head.get("number", 0),
+        age_ms=facts.get("read_age_ms"),
+        nodes=[
+            NodeView(
+                name=node["name"],
+                resting=node["is_resting"],
+                failures=node["failures"],
+                latency_ms=node["latency_ms"],
+                head=node["head"],
+                lag=node["lag"],
+                last_error=node["last_error"],
+            )
+            for node in facts.get("nodes", ())
+        ],
     )

@@ -8,6 +8,7 @@ from api.club_resources import (
     AccountTable,
     AccountView,
     ActingQuery,
+    Approved,
     ApprovePayout,
     ClubPageQuery,
     EntryView,
@@ -30,7 +31,7 @@ from engine.access.principals import Access, Principal
 from engine.ids import CompanyId, PayoutId, WalletId
 from engine.ledger.accounts import AccountCode
 from engine.money import AssetId, coins
-from engine.payments.approval import PayoutFields
+from engine.payments.approval import PayoutFields, fields_hash
 from engine.settlement.companies import Role
 from storage.incoming import IncomingRow
 from storage.ledger import Entry
@@ -60,10 +61,10 @@ async def show_payout(services: Services, principal: Principal, payout: str, que
     return await _to_payout(club, await _payout(club, principal, payout, query))
 
 
-@routes.post("/api/v1/club/payouts/{payout}/approve", status=204, problems=(400, 403, 404, 409, 415, 422, 503))
+@routes.post("/api/v1/club/payouts/{payout}/approve", problems=(400, 403, 404, 409, 415, 422, 503))
 async def approve_payout(
     services: Services, principal: Principal, payout: str, query: ActingQuery, body: ApprovePayout, command_id: str
-) -> None:
+) -> Approved:
     """Say yes to a payout with exactly these fields, also before its money has come. APPROVERs only."""
     club = services.club
     _, command = await club.command(principal, command_id, query.member)
@@ -72,6 +73,7 @@ async def approve_payout(
         PayoutId(payout), asset.network, asset.id, await club.to_units(asset.id, body.amount), body.to_address
     )
     answered(await club.decisions.approve(fields, CompanyId(body.company), command), type(None))
+    return Approved(payout, command.actor, fields_hash(fields).hex())
 
 
 @routes.post("/api/v1/club/payouts/{payout}/redirect", problems=(400, 403, 404, 409, 415, 422, 503))

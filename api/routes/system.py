@@ -32,6 +32,8 @@ class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def show_status(services: Services, principal: Principal) -> Status:
     """Show the program: its feed, its components, one's bots (an operator: everybody's) by status."""
     components = await services.desk.health()
+    if services.has_club:
+        components += await services.club.desk.health()
     views = await services.desk.views(services.owner_filter(principal, None))
     programme = services.programme
     return Status(

@@ -62,6 +62,7 @@ CREATE TABLE wallet (
     challenge_until_ms bigint,
     verified        boolean NOT NULL DEFAULT false,
     verified_at_ms  bigint,
+    cooling_off_ms  bigint NOT NULL DEFAULT 86400000,  -- as the policy was when the address was added
     active_from_ms  bigint,                  -- the end of the cooling-off
     revoked_at_ms   bigint,
     added_by        text NOT NULL REFERENCES member,
