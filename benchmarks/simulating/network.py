@@ -58,7 +58,7 @@ class Network:
         self.time = time
         funding = {}
         for firm in FIRMS:
-            funding[address(firm.hot_wallet)] = Funding(sun=SUN, tokens={"USDT": DEPOSIT + FUNDS})
+            funding[address(firm.hot_wallet)] = Funding(sun=SUN)
             for wallet in firm.wallets:
                 funding[address(wallet)] = Funding(sun=SUN, tokens={"USDT": PAYERS_TOKENS})
         rules = Rules(seed="simulation", genesis_ms=GENESIS_MS, block_ms=BLOCK_MS, solid_lag=SOLID_LAG)
@@ -66,6 +66,9 @@ class Network:
         self.counterfeit = self.devnet.deploy_token("Tether USD", "USDT")
         self.devnet.tokens["FALSE"] = self.counterfeit
         """Another contract under USDT's name and symbol. Worth nothing."""
+        for firm in FIRMS:
+            # Issued after the first block, so that the watcher sees it come in.
+            self.devnet.give_token("USDT", address(firm.hot_wallet), DEPOSIT + FUNDS)
         self._payments: dict[str, Transaction] = {}
 
     @property
