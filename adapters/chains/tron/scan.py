@@ -9,8 +9,9 @@ concluded from a node that does not find a transaction, that lags, or that leave
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 import msgspec
 
@@ -25,7 +26,8 @@ from engine.payments.chain import Absent, Block, BlockRef, Included, Outcome, Pa
 _REMEMBERED_BLOCKS = 600
 """Half an hour of each node's chain: some 25 MB at mainnet's 300 transactions a block."""
 _AT_ONCE = 8
-"""Blocks asked of one node at the same time while catching up."""
+"""Questions to one node at the same time while catching up."""
+_T = TypeVar("_T")
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class NodeScan:
         gone: set[TxId] = set()
         for start in range(0, len(deaths), _AT_ONCE):
             some = list(deaths)[start : start + _AT_ONCE]
-            known = await asyncio.gather(*(self._nodes.knows(self._name, tx_id) for tx_id in some))
+            known = await _together(self._nodes.knows(self._name, tx_id) for tx_id in some)
             gone |= {tx_id for tx_id, is_known in zip(some, known, strict=True) if not is_known}
         if len(gone) < len(deaths):
             self.forget()
@@ -115,7 +117,7 @@ class NodeScan:
 
     async def _fetch(self, numbers: Sequence[int]) -> None:
         missing = [number for number in numbers if number not in self._blocks]
-        for block in await asyncio.gather(*(self._nodes.block(self._name, number) for number in missing)):
+        for block in await _together(self._nodes.block(self._name, number) for number in missing):
             self._blocks[block.ref.number] = _Seen(block.ref, wire.tx_ids(block))
         while len(self._blocks) > _REMEMBERED_BLOCKS + len(numbers):
             self._blocks.popitem(last=False)
@@ -207,6 +209,15 @@ async def _confirmed(pool: NodePool, scans: Mapping[str, NodeScan], deaths: Mapp
     for name, stood_by in (await pool.each(lambda name: scans[name].stands_by(witnessed[name]))).items():
         certain -= witnessed[name].keys() - (set() if isinstance(stood_by, VenueError) else stood_by)
     return certain
+
+
+async def _together(questions: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Wait for all answers, then raise the first error if there is one: no question outlives its asker."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _dead(reference: BlockRef, run: Sequence[_Seen], expires_at_ms: int) -> Dead | None:
