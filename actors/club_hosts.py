@@ -150,7 +150,7 @@ class SignerHost(ClubHost):
         chain = self._chain = OpenChain(plan, lambda kind, what: None)
         journals = Home(self._plan.home).journals
         journals.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _Signing(
+        return SigningTurns(
             PayoutSigner(
                 Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
                 self._database,
@@ -172,7 +172,7 @@ class SignerHost(ClubHost):
             self._chain = None
 
 
-class _Signing:
+class SigningTurns:
     """A signer's rounds as turns: one that did something is followed by the next at once."""
 
     def __init__(self, signer: PayoutSigner) -> None:

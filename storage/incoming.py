@@ -108,6 +108,13 @@ class Incoming:
 
         await self._database.repeat(write)
 
+    async def oldest_address_ms(self, network: Network) -> Instant | None:
+        """Tell when the first of our addresses on a network was made; None before there is one."""
+        found: Instant | None = await self._database.value(
+            "SELECT min(created_at_ms) FROM hot_wallet WHERE network = $1", network
+        )
+        return found
+
     async def watch_list(self, network: Network) -> WatchList:
         """Give the addresses and tokens to look for, as they are now."""
 

@@ -12,11 +12,12 @@ from storage.invariants.incoming import INCOMING
 from storage.invariants.ledger import LEDGER
 from storage.invariants.model import Invariant
 from storage.invariants.payouts import PAYOUTS
-from storage.invariants.trust import TRUST
+from storage.settlement_invariants import SETTLEMENT_INVARIANTS
 
 __all__ = ["INVARIANTS", "Breach", "Invariant", "check"]
 
-INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *TRUST, *INCOMING)
+_SETTLEMENT = tuple(Invariant(*row) for row in SETTLEMENT_INVARIANTS)
+INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *_SETTLEMENT, *INCOMING)
 
 SHOWN_MAX = 20
 LIMIT_S = 600.0

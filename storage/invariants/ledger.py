@@ -94,11 +94,10 @@ LEDGER = (
         "no number of a transfer or a batch is missing, and what refuses changes is on guard",
         """
         SELECT 'transfers' AS what, count(*) AS rows, max(seq) AS newest FROM ledger_transfer
-        HAVING (count(*), coalesce(max(seq), 0))
-               IS DISTINCT FROM (SELECT transfer, transfer FROM ledger_head)
+        HAVING (count(*), coalesce(max(seq), 0)) <> (SELECT transfer, transfer FROM ledger_head)
         UNION ALL
         SELECT 'batches', count(*), max(seq) FROM ledger_batch
-        HAVING (count(*), coalesce(max(seq), 0)) IS DISTINCT FROM (SELECT batch, batch FROM ledger_head)
+        HAVING (count(*), coalesce(max(seq), 0)) <> (SELECT batch, batch FROM ledger_head)
         UNION ALL
         SELECT guard, 0, 0
         FROM unnest(ARRAY['ledger_transfer_is_append_only', 'ledger_batch_is_append_only', 'ledger_account_stays',

@@ -14,8 +14,10 @@ from storage.embedded import EmbeddedPostgres
 from storage.freezes import Freezes
 from storage.payout_decisions import Decisions
 from storage.payout_memory import DatabaseRestored
-from tests.payouts.conftest import execute
+from tests.payouts.fixtures import execute
 from tests.payouts.world import ANNA, BORIS, COIN, HOT, World
+
+pytest_plugins = ["tests.payouts.fixtures"]
 
 Take = Callable[[], Awaitable[None]]
 Restore = Callable[[], Awaitable[None]]

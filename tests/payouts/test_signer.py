@@ -24,6 +24,8 @@ from tests.storage.proxy import BreakingWire, Cut
 UNTIL_DEAD = 110
 """Blocks until bytes that were signed now are proved dead: four minutes, and a minute until that is final."""
 
+pytest_plugins = ["tests.payouts.fixtures"]
+
 
 class Died(Exception):
     """The process is gone."""

@@ -74,6 +74,15 @@ async def test_one_of_two_nodes_alone_tells_no_head() -> None:
         await village.reader.final_head()
 
 
+async def test_one_of_three_may_fail_half_way() -> None:
+    village = Reading("one", "two", "three")
+    village.final_of["one"] = village.final - 1
+    village.final_of["two"] = village.final - 1
+    by_number = "id_or_num"
+    village.tamper("three", lambda path, body, answer: [] if by_number in body else answer)
+    assert await village.reader.final_head() == village.ref(village.final - 1)
+
+
 async def test_one_of_three_may_be_silent() -> None:
     village = Reading("one", "two", "three")
     village.silent.add("one")

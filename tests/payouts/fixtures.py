@@ -1,4 +1,4 @@
-"""A fresh database and a fresh chain for each test."""
+"""A fresh database and a fresh chain for each test. Asked for with `pytest_plugins`."""
 
 import itertools
 from collections.abc import AsyncIterator
