@@ -204,7 +204,7 @@ async def _withdraw(connection: Connection, payout: PayoutId, at_ms: Instant) ->
 
 
 async def _post_back(connection: Connection, row: IncomingRow, at_ms: Instant) -> str:
-    """Take the money from the accounts where it is now; what is not there any more becomes a claim. All or nothing."""
+    """Take the money from where it is now; what is there no more becomes a claim. All of it, or it waits."""
     undo = connection.transaction()
     await undo.start()
     missing = await _reverse(connection, row, at_ms)

@@ -1,5 +1,6 @@
 """The watcher on the devnet: where it begins, how it goes on after every death, what it does on another fork."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from engine.money import Network
 from storage.chain_cursor import watcher_lease
 from storage.database import Database
 from storage.leases import Lease, Leases
-from tests.payouts.conftest import own_database, own_dsn  # noqa: F401  fixtures
+from tests.invariants import assert_books_hold
+from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -25,8 +27,9 @@ class Died(BaseException):
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> SettlementWorld:  # noqa: F811
-    return await SettlementWorld(own_database, tmp_path).begin()
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:  # noqa: F811
+    yield await SettlementWorld(own_database, tmp_path).begin()
+    await assert_books_hold(own_database)
 
 
 async def catch_up(watcher: ChainWatcher) -> None:
@@ -34,16 +37,21 @@ async def catch_up(watcher: ChainWatcher) -> None:
         pass
 
 
-async def test_the_first_start_begins_at_the_present_final_block(world: SettlementWorld) -> None:
-    assert await world.cursor_number() == world.devnet.solid_number
-    health = world.watcher.health()
-    assert (health.network, health.lag_blocks) == (Network.TRON, 0)
+async def test_the_first_start_reads_what_came_since_the_first_address_was_made(world: SettlementWorld) -> None:
+    await world.database.rows("DELETE FROM chain_cursor RETURNING 1")
+    await world.database.rows("DELETE FROM chain_block RETURNING 1")
+    made_ms = world.now
+    await world.database.rows("UPDATE hot_wallet SET created_at_ms = $1 RETURNING 1", made_ms)
     world.produce(30)
 
-    await catch_up(world.watcher)
+    watcher = await world.new_watcher()
 
-    assert world.watcher.health().cursor == world.watcher.health().head
-    assert await world.cursor_number() == world.devnet.solid_number
+    cursor = watcher.health().cursor
+    assert cursor is not None
+    assert made_ms - world.devnet.rules.block_ms <= cursor.time_ms < made_ms
+    await catch_up(watcher)
+    assert watcher.health().cursor == watcher.health().head
+    assert (watcher.health().network, watcher.health().lag_blocks) == (Network.TRON, 0)
 
 
 async def test_an_operator_may_say_where_to_begin(world: SettlementWorld) -> None:
