@@ -31,12 +31,12 @@ def table(text: str) -> dict[str, set[str]]:
     return {old.strip(): set(new.split()) for old, new in rows}
 
 
-@pytest.mark.parametrize(("old", "new"), itertools.product(DealStatus, DealStatus))
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(DealStatus, DealStatus)))
 def test_deals_make_just_these_moves(old: DealStatus, new: DealStatus) -> None:
     assert deals.MOVES.allows(old, new) == (new in table(DEAL_MOVES)[old])
 
 
-@pytest.mark.parametrize(("old", "new"), itertools.product(OfferStatus, OfferStatus))
+@pytest.mark.parametrize(("old", "new"), list(itertools.product(OfferStatus, OfferStatus)))
 def test_offers_make_just_these_moves(old: OfferStatus, new: OfferStatus) -> None:
     assert offers.MOVES.allows(old, new) == (new in table(OFFER_MOVES)[old])
 
