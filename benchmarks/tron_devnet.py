@@ -1,7 +1,7 @@
 """What the TRON devnet costs a simulation, and the machines for contracts that were weighed for it.
 
-`python -m benchmarks.tron_devnet [--anvil BINARY]`. Times are the processor's, so that a busy machine does not spoil
-them; anvil, which npm has as @foundry-rs/anvil, is a process of its own and measured by the clock.
+`python -m benchmarks.tron_devnet [--anvil BINARY]`. Times are the processor's: a busy machine spoils them less;
+anvil, which npm has as @foundry-rs/anvil, is a process of its own and measured by the clock.
 """
 
 import argparse

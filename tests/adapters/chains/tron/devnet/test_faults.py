@@ -113,7 +113,12 @@ def test_a_node_that_missed_the_reorganisation_shows_the_old_branch_whole() -> N
     town.devnet.fork(2, lost={payment.id})
     town.node.conduct = Conduct(view=View(on_abandoned=True))
     assert town.ask("getnowblock") == old
-    assert town.receipt(payment)["blockNumber"] == old["block_header"]["raw_data"]["number"]
+    number = town.receipt(payment)["blockNumber"]
+    assert number == old["block_header"]["raw_data"]["number"]
+    town.produce(30)
+    assert town.ask("getnowblock") == old
+    assert town.ask("walletsolidity/getnowblock")["block_header"]["raw_data"]["number"] == number - 2
+    assert town.receipt(payment, "walletsolidity") == {}
     town.node.conduct = HONEST
     assert town.ask("getnowblock")["blockID"] != old["blockID"]
     assert town.receipt(payment) == {}
