@@ -208,11 +208,14 @@ class PayoutSigner:
         waits: Counter[str] = Counter()
         # What is new first: a payout is not to wait while the chain is asked about a hundred others.
         signed = await self._sign(waits)
-        handed_over = await self._hand_over(waits)
+        handed_over = await self._hand_over(waits, again=False)
         confirmed = buried = 0
         if self._is_look_due():
             await self._bind()
             confirmed, buried = await self._look(waits)
+            # And what is old last: nodes that are silent about bytes which they have rest for a while, and would
+            # not be there to say that a block holds them.
+            handed_over += await self._hand_over(waits, again=True)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
 
     # ------------------------------------------------------------------ sign
@@ -372,7 +375,8 @@ class PayoutSigner:
 
     # ------------------------------------------------------------------ hand over
 
-    async def _hand_over(self, waits: Counter[str]) -> int:
+    async def _hand_over(self, waits: Counter[str], *, again: bool) -> int:
+        """Give bytes to the nodes that have never left, or (`again`) those that have, after a pause."""
         now = self._clock()
         async with self._database.transaction() as connection:
             out = await payout_attempts.live(connection, self._rights.hot_wallet)
@@ -383,6 +387,8 @@ class PayoutSigner:
         for one in out:
             is_frozen = stopping(frozen, self._network, self._rights.hot_wallet, one.companies) is not None
             step = next_step(one.task, one.attempt, None, Gates(is_frozen=is_frozen), self._policy.rules, now)
+            if again is (one.attempt.handed_over_at_ms is None):
+                continue
             if isinstance(step, HandOver):
                 given.append(one)
             elif isinstance(step, Wait):

@@ -280,7 +280,9 @@ def _plan(
     if wallet is None or not is_payable(wallet, wish.payee_id, wish.network, wish.token, wish.to_address):
         return Refusal("not_allowed", "to_address", f"{wish.to_address} is not in the list of {wish.payee_id}")
     reached = standing(wallet, wish.at_ms)
-    if reached not in (Standing.ACTIVE, Standing.COOLING_OFF):
+    # A deal's money has come and nobody can call it back: were there no payout, nobody could send it to another
+    # address of the payee either. To an address that was revoked meanwhile it waits, and is not signed.
+    if reached not in (Standing.ACTIVE, Standing.COOLING_OFF) and wish.purpose is not Purpose.PASS_THROUGH:
         return Refusal(
             "not_allowed", "to_address", f"{wish.to_address} is {reached}: only a proved address is paid"
         )
