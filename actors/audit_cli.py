@@ -69,7 +69,7 @@ async def _audit(settings: "Settings", audit_head: "AuditHead | None", ledger_he
 
 
 async def _dsn(settings: "Settings", stack: AsyncExitStack) -> str:
-    """Find the database: the given one, that of the running program, or our own, started for as long as we look."""
+    """Find the database: the given one, a running program's, or our own, started for as long as we look."""
     from actors.home import AlreadyRunning, Home
     from storage.embedded import EmbeddedPostgres
 

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 
 from benchmarks.simulating.trace import Trace
-from engine.errors import OutcomeUnknown
+from engine.errors import OutcomeUnknown, Retryable
 from storage.database import Connection, Database
 
 
@@ -88,11 +88,20 @@ class CrashPoints:
 
 
 class CutDatabase(Database):
-    """The engine's own door to PostgreSQL; some of its commits lose their answer, with the work done or not."""
+    """The engine's own door to PostgreSQL; some of its commits lose their answer, with the work done or not.
 
-    def __init__(self, dsn: str, dice: Dice, *, pool_size: int = 2, name: str = "simulated") -> None:
-        super().__init__(dsn, pool_size=pool_size, name=name)
+    All lives draw on one pool: a connection that a dying life leaves behind is rolled back either way, and a new one
+    costs more than everything that is done over it. `kills` tears real ones.
+    """
+
+    def __init__(self, house: Database, dice: Dice) -> None:
+        super().__init__("", name="simulated")
+        self._house = house
         self._dice = dice
+        self._is_torn = False
+
+    async def open(self) -> None:
+        """Need nothing: the house is open."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -112,10 +121,15 @@ class CutDatabase(Database):
             raise OutcomeUnknown("the commit got no definite answer: the connection was cut after it")
 
     def tear(self) -> None:
-        """Drop every connection as a dying process does: nothing is rolled back politely."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
+        """Let nothing through any more."""
+        self._is_torn = True
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if self._is_torn:
+            raise Retryable("the process is gone")
+        async with self._house._connection() as connection:
+            yield connection
 
 
 class _Cut(BaseException):

@@ -29,7 +29,7 @@ from storage.leases import Lease, Leases
 from storage.payout_memory import SignerRights
 
 LEASE_MS = 3_600_000
-EXPIRES_AFTER_MS = 90_000
+EXPIRES_AFTER_MS = 60_000
 POLICY = SignerPolicy(
     rules=SigningRules(rebroadcast_pause_ms=6_000, failures_max=50),
     expires_after_ms=EXPIRES_AFTER_MS,

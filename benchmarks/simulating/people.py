@@ -257,11 +257,14 @@ class People:
             return
 
         async def pay() -> None:
+            if self._world.network.time() <= (deal.deadline_ms or 0) + LATE_MS:
+                self._paying.append((self._steps + 1, pay))
+                return
             tx = self._transfer(payer, units)
             # A refund is known by the transfer that it sends back; people look for it in the list.
             self._awaited_refunds[tx] = (payer, units)
 
-        self._paying.append((self._steps + 30, pay))
+        self._paying.append((self._steps + 8, pay))
 
     async def _withdraw(self) -> None:
         """Take free money out. Who asks for it has the right to approve, and tries to: that must not count."""

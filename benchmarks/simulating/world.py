@@ -13,6 +13,7 @@ from typing import Any
 from adapters.chains.tron.devnet.faults import HONEST, Conduct, Reading, Request, Sending, View
 from adapters.chains.tron.devnet.world import SetParameters
 from benchmarks.simulating.auditor import Findings, Story, Window, audit
+from benchmarks.simulating.checks import broken
 from benchmarks.simulating.club import FIRMS, USDT
 from benchmarks.simulating.databases import Copies
 from benchmarks.simulating.faults import CALM, Crash, CrashPoints, CutDatabase, Dice, Odds
@@ -86,7 +87,7 @@ class World:
             folder=folder,
             clock=self.clock,
             wire=Wire(network, self._on_the_wire),
-            database=lambda: CutDatabase(copies.dsn, self.dice),
+            database=lambda: CutDatabase(self.house, self.dice),
             crash_points=lambda who: CrashPoints(who, self.dies_at, self.passed, self.hit),
             signed=self._signed,
         )
@@ -389,7 +390,7 @@ class World:
 
     async def invariants(self) -> list[str]:
         """Ask the database everything that must always hold of it."""
-        return []
+        return await broken(self.house)
 
 
 def _is_liar(conduct: Conduct) -> bool:

@@ -110,10 +110,10 @@ LEDGER = (
         "walking back from an account's newest batch meets every batch that touched it",
         """
         WITH touched AS (
-            SELECT code, before, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY code ORDER BY seq) AS expected
-            FROM ledger_batch, unnest(accounts, before) AS account (code, before)
+            SELECT code, earlier, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY code ORDER BY seq) AS expected
+            FROM ledger_batch CROSS JOIN LATERAL unnest(accounts, before) AS account (code, earlier)
         )
-        SELECT code, seq, before, expected FROM touched WHERE before <> expected
+        SELECT code, seq, earlier, expected FROM touched WHERE earlier <> expected
         UNION ALL
         SELECT account.code, account.touched_in, 0, coalesce(newest.seq, 0)
         FROM ledger_account AS account

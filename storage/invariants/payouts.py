@@ -101,16 +101,16 @@ PAYOUTS = (
         "P8 nothing signed while frozen",
         "no attempt was signed under a freeze of everything, its network, its wallet or its company",
         """
-        SELECT attempt.task_id, attempt.n, freeze.id AS freeze
+        SELECT attempt.task_id, attempt.n, frozen.id AS freeze
         FROM payout_attempt AS attempt
         JOIN payout_task AS task ON task.id = attempt.task_id
         JOIN payout ON payout.id = task.payout_id
-        JOIN payout_freeze AS freeze
-            ON (freeze.scope, freeze.subject) IN (('global', ''), ('network', attempt.network),
+        JOIN payout_freeze AS frozen
+            ON (frozen.scope, frozen.subject) IN (('global', ''), ('network', attempt.network),
                                                   ('wallet', attempt.hot_wallet_id),
                                                   ('company', payout.company_id))
-        WHERE attempt.signed_at_ms > freeze.entered_at_ms
-          AND (freeze.lifted_at_ms IS NULL OR attempt.signed_at_ms < freeze.lifted_at_ms)
+        WHERE attempt.signed_at_ms > frozen.entered_at_ms
+          AND (frozen.lifted_at_ms IS NULL OR attempt.signed_at_ms < frozen.lifted_at_ms)
         """,
     ),
     Invariant(

@@ -17,7 +17,7 @@ from storage.chain_cursor import watcher_lease
 from storage.database import Database
 from storage.leases import Lease, Leases
 from tests.invariants import assert_books_hold
-from tests.payouts.conftest import own_database, own_dsn  # noqa: F401  fixtures
+from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -37,16 +37,21 @@ async def catch_up(watcher: ChainWatcher) -> None:
         pass
 
 
-async def test_the_first_start_begins_at_the_present_final_block(world: SettlementWorld) -> None:
-    assert await world.cursor_number() == world.devnet.solid_number
-    health = world.watcher.health()
-    assert (health.network, health.lag_blocks) == (Network.TRON, 0)
+async def test_the_first_start_reads_what_came_since_the_first_address_was_made(world: SettlementWorld) -> None:
+    await world.database.rows("DELETE FROM chain_cursor RETURNING 1")
+    await world.database.rows("DELETE FROM chain_block RETURNING 1")
+    made_ms = world.now
+    await world.database.rows("UPDATE hot_wallet SET created_at_ms = $1 RETURNING 1", made_ms)
     world.produce(30)
 
-    await catch_up(world.watcher)
+    watcher = await world.new_watcher()
 
-    assert world.watcher.health().cursor == world.watcher.health().head
-    assert await world.cursor_number() == world.devnet.solid_number
+    cursor = watcher.health().cursor
+    assert cursor is not None
+    assert made_ms - world.devnet.rules.block_ms <= cursor.time_ms < made_ms
+    await catch_up(watcher)
+    assert watcher.health().cursor == watcher.health().head
+    assert (watcher.health().network, watcher.health().lag_blocks) == (Network.TRON, 0)
 
 
 async def test_an_operator_may_say_where_to_begin(world: SettlementWorld) -> None:

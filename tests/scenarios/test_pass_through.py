@@ -7,7 +7,7 @@ import pytest
 
 from storage.database import Database
 from tests.invariants import assert_books_hold
-from tests.payouts.conftest import own_database, own_dsn  # noqa: F401  fixtures
+from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 

@@ -125,7 +125,8 @@ class NodeScan:
     async def _judge(
         self, reference: BlockRef, run: Sequence[_Seen], group: Sequence[Watched]
     ) -> dict[TxId, View]:
-        holder = {tx_id: seen.ref for seen in run for tx_id in seen.tx_ids}
+        wanted = {it.tx_id for it in group}
+        holder = {tx_id: seen.ref for seen in run for tx_id in wanted & seen.tx_ids}
         contents: dict[int, Block] = {}
         views: dict[TxId, View] = {}
         for it in group:

@@ -151,6 +151,7 @@ def _other(**changes: Any) -> dict[str, Any]:
 TOPICS = _other()["topics"]
 RESEMBLING = {
     "a collectible": _other(topics=[*TOPICS, "00" * 31 + "05"], data=""),
+    "a collectible with an amount": _other(topics=[*TOPICS, "00" * 31 + "05"]),
     "no recipient": _other(topics=TOPICS[:2]),
     "no amount": _other(data=""),
     "two amounts": _other(data="00" * 64),
