@@ -49,9 +49,9 @@ class Deposits:
         )
 
     async def hold_release(
-        self, company: CompanyId, asset: AssetId, units: int, command: Command, *, hold: str
+        self, company: CompanyId, asset: AssetId, command: Command, *, hold: str
     ) -> Refusal | str:
-        """Let a hold go, whole, whatever `units` say: the deposit is as it was."""
+        """Let a hold go: the deposit is as it was."""
         return await self._move(
             "deposit.hold_release",
             company,

@@ -173,7 +173,10 @@ async def hold_deposit(services: Services, principal: Principal, body: MoveDepos
 @routes.post("/api/v1/club/deposits/release", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503))
 async def release_deposit(services: Services, principal: Principal, body: MoveDeposit, command_id: str) -> Moved:
     """Let a hold go, whole."""
-    release = partial(services.club.deposits.hold_release, hold=body.hold)
+
+    async def release(company: CompanyId, asset: AssetId, _units: int, command: Command) -> Refusal | str:
+        return await services.club.deposits.hold_release(company, asset, command, hold=body.hold)
+
     return await _move(services.club, principal, body, command_id, release)
 
 
