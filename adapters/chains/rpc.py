@@ -7,7 +7,7 @@ else's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -124,16 +124,26 @@ class NodePool:
     async def first(self, question: Callable[[str], Awaitable[_T]]) -> _T:
         """Put a question to one node after another until one has answered it. For what needs no second witness."""
         last: VenueError | None = None
-        for name in self._nodes:
+        for name in self._in_order():
             try:
                 return await question(name)
             except (Retryable, OutcomeUnknown) as error:
                 last = error
         raise Retryable(f"no node of {self.network} answers: {last}", self._rest_left_ms()) from last
 
-    async def each(self, question: Callable[[str], Awaitable[_T]]) -> dict[str, _T | VenueError]:
-        """Put a question to all nodes at once; one that fails is answered for by its error."""
-        return await self._ask_these(list(self._nodes), question)
+    async def each(
+        self, question: Callable[[str], Awaitable[_T]], names: Iterable[str] | None = None
+    ) -> dict[str, _T | VenueError]:
+        """Put a question to these nodes at once, or to all; one that fails is answered for by its error."""
+
+        async def one(name: str) -> _T | VenueError:
+            try:
+                return await question(name)
+            except VenueError as error:
+                return error
+
+        asked = list(self._nodes if names is None else names)
+        return dict(zip(asked, await asyncio.gather(*map(one, asked)), strict=True))
 
     async def agreed(self, question: Callable[[str], Awaitable[_T]], what: str) -> _T:
         """Put a question to as many nodes as must agree, and to the next where one fails; give their one answer.
@@ -142,11 +152,11 @@ class NodePool:
         """
         answers: dict[str, _T] = {}
         errors: list[VenueError] = []
-        waiting = list(self._nodes)
+        waiting = self._in_order()
         while waiting and len(answers) < self.quorum:
             missing = self.quorum - len(answers)
             asked, waiting = waiting[:missing], waiting[missing:]
-            for name, answer in (await self._ask_these(asked, question)).items():
+            for name, answer in (await self.each(question, asked)).items():
                 if isinstance(answer, VenueError):
                     errors.append(answer)
                 else:
@@ -196,16 +206,17 @@ class NodePool:
             for node in self._nodes.values()
         )
 
-    async def _ask_these(
-        self, names: Sequence[str], question: Callable[[str], Awaitable[_T]]
-    ) -> dict[str, _T | VenueError]:
-        async def one(name: str) -> _T | VenueError:
-            try:
-                return await question(name)
-            except VenueError as error:
-                return error
+    def _in_order(self) -> list[str]:
+        """Give the nodes as they are preferred, but those that rest or are far behind two others last: one that
+        makes a head up does not come first by it."""
+        now = self._clock()
+        heads = sorted((node.head for node in self._nodes.values()), reverse=True)
+        newest_of_two = heads[self.quorum - 1]
 
-        return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
+        def drawback(node: _Node) -> tuple[bool, bool]:
+            return node.rest_left_ms(now) > 0, newest_of_two - node.head > self._lag_blocks_max
+
+        return [node.name for node in sorted(self._nodes.values(), key=drawback)]
 
     def _lag(self, node: _Node) -> int:
         return max(other.head for other in self._nodes.values()) - node.head

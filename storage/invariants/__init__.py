@@ -12,12 +12,12 @@ from storage.invariants.incoming import INCOMING
 from storage.invariants.ledger import LEDGER
 from storage.invariants.model import Invariant
 from storage.invariants.payouts import PAYOUTS
-from storage.settlement_invariants import SETTLEMENT_INVARIANTS
+from storage.invariants.sessions import SESSIONS
+from storage.invariants.trust import TRUST
 
 __all__ = ["INVARIANTS", "Breach", "Invariant", "check"]
 
-_SETTLEMENT = tuple(Invariant(*row) for row in SETTLEMENT_INVARIANTS)
-INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *_SETTLEMENT, *INCOMING)
+INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *TRUST, *SESSIONS, *INCOMING)
 
 SHOWN_MAX = 20
 LIMIT_S = 600.0

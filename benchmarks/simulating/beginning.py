@@ -1,0 +1,59 @@
+"""How every run begins: the club's rows, its money on the chain and in the books, and the chain at the same height.
+
+The books learn of the money as they would in life: the production watcher reads the first blocks. That is done once,
+in the template; a worker makes the same blocks again, which costs nothing, and copies the template.
+"""
+
+from actors.chain_watcher import ChainWatcher, WatcherPolicy
+from adapters.chains.rpc import NodePool
+from adapters.chains.tron.payouts import TronPayouts
+from benchmarks.simulating import club
+from benchmarks.simulating.club import DEPOSIT, FIRMS, TRX, USDT
+from benchmarks.simulating.network import NODES, SOLID_LAG, SUN, Network, Time, Wire, address
+from engine.ledger import templates
+from engine.money import Network as Chain
+from storage import ledger
+from storage.chain_cursor import watcher_lease
+from storage.database import Connection, Database
+from storage.leases import Leases
+
+FIRST_BLOCKS = SOLID_LAG + 2
+LEASE_MS = 60_000
+
+
+def network_at_the_beginning() -> Network:
+    """Make the chain as it is when a run begins."""
+    network = Network(Time())
+    network.produce(FIRST_BLOCKS)
+    return network
+
+
+async def furnish(database: Database) -> None:
+    """Fill a migrated database with the club as it is when a run begins."""
+    network = network_at_the_beginning()
+    await club.write(database, address, network.contracts)
+    async with database.transaction() as connection:
+        for firm in FIRMS:
+            await _post(connection, templates.owner_put_in(firm.hot_wallet, TRX, SUN, firm.word, network.time()))
+    await _read_the_chain(database, network)
+    async with database.transaction() as connection:
+        for firm in FIRMS:
+            await _post(connection, templates.fund(firm.id, USDT, DEPOSIT, firm.word, network.time()))
+
+
+async def _read_the_chain(database: Database, network: Network) -> None:
+    lease = await Leases(database).acquire(watcher_lease(Chain.TRON), "the beginning", LEASE_MS)
+    assert lease is not None
+    pool = NodePool(Chain.TRON, NODES, Wire(network, lambda *_: None), network.time, lambda *_: None)
+    chain = TronPayouts(pool, network.time)
+    watcher = ChainWatcher(
+        Chain.TRON, database, chain, lease, network.time, policy=WatcherPolicy(begin_at=0)
+    )
+    await watcher.boot()
+    while await watcher.turn():
+        pass
+
+
+async def _post(connection: Connection, transfers: list[ledger.Transfer]) -> None:
+    for answer in await ledger.post(connection, transfers):
+        assert answer.ok, answer

@@ -1,0 +1,83 @@
+"""One PostgreSQL server for a whole simulation, and databases that are copied in milliseconds.
+
+The server waits for no disk: a simulated crash tears connections, not the machine, and `kills` has servers of its
+own where durability is what is tested.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres
+from storage.migrate import migrate
+
+TEMPLATE = "simulation_template"
+_IN_A_HURRY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
+
+
+@asynccontextmanager
+async def server(folder: Path, furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
+    """Run a server with a migrated and furnished template on it; give the dsn of its own database."""
+    async with EmbeddedPostgres(folder) as postgres:
+        admin = await asyncpg.connect(postgres.dsn)
+        try:
+            for setting in _IN_A_HURRY:
+                await admin.execute(f"ALTER SYSTEM SET {setting}")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.execute(f"CREATE DATABASE {TEMPLATE}")
+        finally:
+            await admin.close()
+        async with Database(named(postgres.dsn, TEMPLATE), pool_size=2, name="template") as template:
+            await migrate(template)
+            await furnish(template)
+        yield postgres.dsn
+
+
+def named(dsn: str, database: str) -> str:
+    """Give the address of another database of the same server."""
+    return dsn.replace("@/trellis?", f"@/{database}?")
+
+
+class Copies:
+    """Makes, takes away and brings back databases. One for each worker: `name` is its own."""
+
+    def __init__(self, admin: "asyncpg.Connection[asyncpg.Record]", dsn: str, name: str) -> None:
+        self._admin = admin
+        self._name = name
+        self.dsn = named(dsn, name)
+
+    @classmethod
+    @asynccontextmanager
+    async def on(cls, dsn: str, name: str) -> AsyncIterator["Copies"]:
+        """Open a worker's connection to the server."""
+        admin = await asyncpg.connect(dsn)
+        try:
+            yield cls(admin, dsn, name)
+            await cls(admin, dsn, name).clear()
+        finally:
+            await admin.close()
+
+    async def fresh(self) -> None:
+        """Begin anew from the template."""
+        await self._copy(TEMPLATE, self._name)
+
+    async def keep(self) -> None:
+        """Take the copy that `bring_back` brings back. Nobody may be connected."""
+        await self._copy(self._name, f"{self._name}_kept")
+
+    async def bring_back(self) -> None:
+        """Restore the copy: whatever was committed since `keep` has never been. Nobody may be connected."""
+        await self._copy(f"{self._name}_kept", self._name)
+
+    async def clear(self) -> None:
+        """Take both away."""
+        for name in (self._name, f"{self._name}_kept"):
+            await self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def _copy(self, source: str, target: str) -> None:
+        await self._admin.execute(f"DROP DATABASE IF EXISTS {target} WITH (FORCE)")
+        # Copying files beats writing them through the log, as long as nobody waits for the disk.
+        await self._admin.execute(f"CREATE DATABASE {target} TEMPLATE {source} STRATEGY FILE_COPY")

@@ -1,0 +1,5 @@
+from contextlib import contextmanager
+PLANTED={}
+@contextmanager
+def planted(name):
+    yield

@@ -1,0 +1,211 @@
+"""Every crash point × every fate of the broadcast × every view of the nodes, for one payout each; nothing is drawn.
+
+A row of the table is one crash point and runs in one world, payment after payment. The crash comes when the point is
+first passed; the fate meets every broadcast of the first bytes; the view holds until the payment is over. Whatever
+the cell: the payment is made once, and comes to its end.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from actors import chain_watcher, payout_signer
+from adapters.chains.tron.devnet.faults import HONEST, Conduct, Reading, Request, Sending, View
+from adapters.chains.tron.devnet.transactions import unpack
+from benchmarks.simulating.club import APPROVALS, DOLLAR, FIRMS, USDT
+from benchmarks.simulating.databases import Copies
+from benchmarks.simulating.faults import CALM
+from benchmarks.simulating.network import NODES, SOLID_LAG, Network, address
+from benchmarks.simulating.work import Job, Report
+from benchmarks.simulating.world import World
+from engine.ids import PayoutId
+from engine.ledger.accounts import funds
+from engine.money import Network as Chain
+from engine.payments.approval import PayoutFields
+from engine.payments.payout import Purpose
+from storage import payouts
+from storage.club_commands import Command
+from storage.ledger import Ledger
+from storage.payout_decisions import Decisions
+
+FIRM = FIRMS[2]
+STEPS_MAX = 40
+HEALED_AFTER_STEPS = 5
+"""So long a view lasts. Nodes that contradict each other stop the engine, and must not for ever."""
+BLOCKS_A_STEP = 6
+POINTS = tuple(f"signer:{name}" for name in payout_signer.CRASH_POINTS) + tuple(
+    f"watcher:{name}" for name in chain_watcher.CRASH_POINTS if not name.startswith("roll_back")
+)
+FATES = (
+    Sending.ANSWERED,
+    Sending.SILENT_ACCEPTED,
+    Sending.SILENT_LATE,
+    Sending.SILENT_DROPPED,
+    Sending.BROKEN_ACCEPTED,
+    Sending.ERROR_ACCEPTED,
+    Sending.DUP_DROPPED,
+    Sending.BUSY,
+    Sending.TAKEN_DROPPED,
+)
+LATE_BLOCKS = 9
+VIEWS: dict[str, tuple[Conduct, ...]] = {
+    "all are well": (HONEST, HONEST, HONEST),
+    "one lags": (Conduct(View(lag=8)), HONEST, HONEST),
+    "one is silent": (Conduct(reading=Reading.SILENT), HONEST, HONEST),
+    "one is on another fork": (HONEST, Conduct(View(branch_from=5)), HONEST),
+    "one withholds everything": (HONEST, HONEST, Conduct(View(withholds_all=True))),
+    "all lag differently": (Conduct(View(lag=1)), Conduct(View(lag=4)), Conduct(View(lag=8))),
+}
+
+
+class Row(World):
+    """The world of one row: no luck, one planned death, one fate, one view."""
+
+    death: str | None = None
+    fate = Sending.ANSWERED
+    first_tx: str | None = None
+
+    def dies_at(self, place: str) -> bool:
+        """Die where it is planned, once."""
+        if place != self.death:
+            return False
+        self.death = None
+        return True
+
+    def plan(self, death: str, fate: Sending, view: str) -> None:
+        """Lay out the next cell."""
+        self.death, self.fate, self.first_tx = death, fate, None
+        self._conducts = dict(zip(NODES, VIEWS[view], strict=True))
+
+    def heal(self) -> None:
+        """Let every node be well again."""
+        self._conducts = dict.fromkeys(NODES, HONEST)
+
+    def _conduct(self, request: Request) -> Conduct | None:
+        own = self._conducts[request.node]
+        if not request.is_broadcast or self.fate is Sending.ANSWERED:
+            return own
+        tx = unpack(bytes.fromhex(request.body["transaction"])).id
+        self.first_tx = self.first_tx or tx
+        return Conduct(own.view, own.reading, self.fate, LATE_BLOCKS) if tx == self.first_tx else own
+
+    async def begin(self) -> None:
+        """Open the world without letting it run by itself."""
+        await self._copies.fresh()
+        await self.house.open()
+        self.network.devnet.choose_with(self._conduct)
+
+    async def end(self) -> None:
+        """Close it."""
+        for life in self._lives.values():
+            life.tear()
+        await self.house.close()
+
+    def restart(self, name: str) -> None:
+        """Let the next turn begin a new life."""
+        life = self._lives.pop(name, None)
+        if life is not None:
+            life.tear()
+
+
+async def run_case(
+    job: Job, network: Network, copies: Copies, folder: Path, tell: Callable[[str], None] | None
+) -> Report:
+    """Run one row of the table."""
+    point = POINTS[job.number]
+    row = Row(job.number, network, copies, folder, odds=CALM, payouts=0, tell=tell)
+    findings: list[str] = []
+    faults: Counter[str] = Counter()
+    cells = 0
+    await row.begin()
+    try:
+        for view in VIEWS:
+            for fate in FATES if point.startswith("signer") else FATES[:1]:
+                cells += 1
+                row.plan(point, fate, view)
+                pay = _pay_out if point.startswith("signer") else _pay_in
+                problem = await pay(row, cells)
+                if row.death is not None:
+                    problem = problem or "the crash point was never passed"
+                findings += [f"{point} × {fate} × {view}: {problem}"] if problem else []
+                faults[f"broadcast {fate}"] += 1
+                faults[f"view {view}"] += 1
+        findings += row.findings.crashes
+        findings += await row.invariants()
+    finally:
+        await row.end()
+    counts = {
+        "cells": cells,
+        "doubles": sum("paid" in line for line in findings),
+        "stuck": sum("still" in line for line in findings),
+    }
+    return Report(job, row.trace.digest, 0.0, findings, counts, dict(faults), dict(row.hit))
+
+
+async def _pay_out(row: Row, number: int) -> str:
+    """Make one payment through one crash; say what is wrong with it."""
+    units, to = 100 * DOLLAR + number, address(FIRM.wallets[0])
+    payout = PayoutId(f"po_cell{number}")
+    now = row.clock()
+    new = payouts.NewPayout(
+        payout,
+        FIRM.id,
+        FIRM.id,
+        Purpose.WITHDRAWAL,
+        f"cell{number}",
+        Chain.TRON,
+        USDT,
+        units,
+        to,
+        FIRM.wallets[0],
+        FIRM.hot_wallet,
+        FIRM.trader,
+        now,
+    )
+    async with row.house.transaction() as connection:
+        await payouts.request(connection, [new])
+    fields = PayoutFields(payout, Chain.TRON, USDT, units, to)
+    for approver in FIRM.approvers[1 : 1 + APPROVALS]:
+        await Decisions(row.house).approve(fields, FIRM.id, Command(approver, f"approve {payout}", now))
+    row.restart(FIRM.word)
+    began = row.network.head
+    state = await _until_over(row, payout)
+    row.network.produce(SOLID_LAG + LATE_BLOCKS)
+    paid = [each for each in row.network.movements(since=began) if (each.recipient, each.units) == (to, units)]
+    if len(paid) != 1:
+        return f"paid {len(paid)} times, the task is {state}"
+    return "" if state == "confirmed" else f"the task is still {state}"
+
+
+async def _until_over(row: Row, payout: PayoutId) -> str:
+    state = "queued"
+    for step in range(STEPS_MAX):
+        if step == HEALED_AFTER_STEPS:
+            row.heal()
+        await row.turn(FIRM.word)
+        row.network.produce(BLOCKS_A_STEP)
+        state = await row.house.value("SELECT state FROM payout_task WHERE payout_id = $1", payout)
+        if state in ("confirmed", "failed"):
+            break
+    return state
+
+
+async def _pay_in(row: Row, number: int) -> str:
+    """Credit one transfer through one crash; say what is wrong with it."""
+    units = 50 * DOLLAR + number
+    books = Ledger(row.house)
+    before = (await books.balance(funds(FIRM.id, USDT))).units
+    row.network.pay(FIRM.wallets[1], address(FIRM.hot_wallet), row.network.contracts[USDT], units)
+    row.restart("watcher")
+    for step in range(STEPS_MAX):
+        if step == HEALED_AFTER_STEPS:
+            row.heal()
+        row.network.produce(BLOCKS_A_STEP)
+        await row.turn("watcher")
+        credited = (await books.balance(funds(FIRM.id, USDT))).units - before
+        if credited and row.death is None:
+            break
+    for _ in range(3):
+        await row.turn("watcher")
+    credited = (await books.balance(funds(FIRM.id, USDT))).units - before
+    return "" if credited == units else f"credited {credited} of {units}"

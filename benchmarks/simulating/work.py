@@ -1,0 +1,30 @@
+"""A case to run, and what came of it: what parent and workers tell each other."""
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One case. `kind` says what `number` and `name` mean (`cases`)."""
+
+    kind: str
+    number: int
+    name: str = ""
+    payouts: int = 20
+
+
+class Report(msgspec.Struct):
+    """What came of one case."""
+
+    job: Job
+    digest: str = ""
+    took_s: float = 0.0
+    findings: list[str] = []
+    counts: dict[str, int] = {}
+    """Payouts, doubles, losses, stuck and whatever else is counted."""
+    faults: dict[str, int] = {}
+    crash_points: dict[str, int] = {}
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether nothing was found."""
+        return not self.findings

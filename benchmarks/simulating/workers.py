@@ -1,0 +1,108 @@
+"""Processes that run cases side by side, each on a database of its own; what they report is put in order again.
+
+`python -m benchmarks.simulating.workers` is one worker: a job per line of standard input, a report per line of
+standard output. It ends with its input, so that it never outlives whoever started it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from benchmarks.harness import ROOT
+from benchmarks.simulating.work import Job, Report
+
+WORKERS = 2
+LINE_BYTES_MAX = 2**24
+
+
+class Worker:
+    """One process. Jobs one after another."""
+
+    def __init__(self, dsn: str, number: int) -> None:
+        self._command = [sys.executable, "-m", "benchmarks.simulating.workers", dsn, f"simulation_{number}"]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start the process."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=ROOT,
+            # Sets of words are walked in the order of their hashes: with a seed of their own, in the same order.
+            env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES_MAX,
+        )
+
+    async def run(self, job: Job) -> Report:
+        """Run one case there. A worker that dies is a finding of its own."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        line = await process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker died with {await process.wait()} while it ran {job}")
+        return msgspec.json.decode(line, type=Report)
+
+    async def stop(self) -> None:
+        """End it with its input."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._process.wait()
+
+
+@asynccontextmanager
+async def workers(dsn: str, count: int = WORKERS) -> AsyncIterator[list[Worker]]:
+    """Start workers and end them whatever happens."""
+    started = [Worker(dsn, number) for number in range(count)]
+    try:
+        await asyncio.gather(*(worker.start() for worker in started))
+        yield started
+    finally:
+        await asyncio.gather(*(worker.stop() for worker in started))
+
+
+async def share(jobs: Iterable[Job], among: list[Worker], until: Callable[[Report], bool] | None = None) -> list[Report]:
+    """Run jobs on whoever is free and give the reports in the jobs' order; begin no more once `until` says so."""
+    waiting = iter(enumerate(jobs))
+    done: dict[int, Report] = {}
+    stop = False
+
+    async def keep_busy(worker: Worker) -> None:
+        nonlocal stop
+        for place, job in waiting:
+            if stop:
+                return
+            done[place] = await worker.run(job)
+            stop = stop or (until is not None and until(done[place]))
+
+    async with asyncio.TaskGroup() as group:
+        for worker in among:
+            group.create_task(keep_busy(worker))
+    return [done[place] for place in sorted(done)]
+
+
+def _serve(dsn: str, name: str) -> None:
+    from benchmarks.simulating.cases import Cases  # The world is heavy; the parent never needs it.
+
+    cases = Cases(dsn, name)
+    for line in sys.stdin.buffer:
+        job = msgspec.json.decode(line, type=Job)
+        began_s = time.perf_counter()
+        report = cases.run(job)
+        report.took_s = round(time.perf_counter() - began_s, 3)
+        sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve(sys.argv[1], sys.argv[2])
