@@ -208,7 +208,7 @@ async def test_a_journal_that_was_lost_is_written_again_for_what_is_still_alive(
     shutil.move(world.folder / "journal", world.folder / "lost")
     world.produce(5)
     await world.release_lease()
-    await (await world.signer("second")).turn()
+    await world.settle(await world.signer("second"), rounds=2)
     journal = BroadcastJournal(world.folder / "lost", HOT)
     journal.open()
     assert len(journal.attempts()) == 1
