@@ -87,4 +87,4 @@ $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
 	@touch $@
 
 clean:
-	@rm -rf $(VENV) api/web/node_modules api/web/dist api/web/.nuxt api/web/.output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(CHAIN_CLIENTS)/node_modules api/web/node_modules api/web/dist api/web/.nuxt api/web/.output .pytest_cache .mypy_cache .ruff_cache .hypothesis

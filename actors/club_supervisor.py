@@ -73,8 +73,11 @@ class ClubSupervisor:
         parts = [ComponentHealth("club", not self._problem, self._problem or "looks every second")]
         now = now_ms()
         for name, each in sorted(self._running.items()):
-            problem = "has not answered yet" if each.report is None else each.report.writer.problem
             age_ms = now - each.answered_ms
+            if each.report is None:
+                parts.append(ComponentHealth(name, age_ms < START_MAX_MS, "is starting", age_ms))
+                continue
+            problem = each.report.writer.problem
             parts.append(ComponentHealth(name, not problem and age_ms < SILENT_MAX_MS, problem or "works", age_ms))
         return encode(parts)
 

@@ -17,7 +17,7 @@ from api.club_resources import Balance, HotWalletView
 from api.problems import ApiProblem, FieldProblem, Kind, refused
 from engine.access.principals import Principal, Via
 from engine.errors import Refusal
-from engine.ids import CompanyId, Instant, MemberId, PayoutId, WalletId
+from engine.ids import CompanyId, DealId, Instant, MemberId, PairId, PayoutId, WalletId
 from engine.ledger import accounts
 from engine.money import Asset, AssetId, Network, coins, units
 from engine.payments.payout import Purpose
@@ -124,6 +124,28 @@ class Club:
         """Name who asks, and the wish that is to be carried out once."""
         acting = await self.acting(principal, as_member)
         return acting, Command(acting.name, command_id, self._clock())
+
+    async def check_reach(self, principal: Principal, name: str, value: str) -> None:
+        """Refuse what a path names if it is of companies that somebody does not act for, as what nobody has."""
+        companies = await self._companies_of(name, value)
+        # A payout can be approved before it exists: whose it will be is checked with the approval.
+        if companies and not (await self.acting(principal)).sees(*companies):
+            raise ApiProblem(Kind.NOT_FOUND, f"there is no {name} {value}")
+
+    async def _companies_of(self, name: str, value: str) -> tuple[str, ...]:
+        match name:
+            case "wallet":
+                company = await self.wallets.owner_of(WalletId(value))
+                return () if company is None else (company,)
+            case "deal":
+                deal = await self.deals.get(DealId(value))
+                return () if deal is None else (deal.payer_company_id, deal.payee_company_id)
+            case "payout":
+                payout = await self.payouts.get(PayoutId(value))
+                return () if payout is None else (payout.company_id, payout.payee_id)
+            case _:
+                pair = await self.pairs.get(PairId(value))
+                return () if pair is None else pair.companies
 
     def one_company(self, acting: Acting, asked: str) -> CompanyId | None:
         """Say whose things a list shows: one company that they act for; an operator may ask for all (None)."""

@@ -35,10 +35,12 @@ class Meters:
         """Count a request under its route (not its address: that would be a time series per bot)."""
         self._requests.labels(method, route, str(status)).observe(took_s)
 
-    def text(self, views: Sequence[BotView], components: Sequence[ComponentHealth]) -> bytes:
-        """Write everything in Prometheus' text format."""
+    def text(
+        self, views: Sequence[BotView], components: Sequence[ComponentHealth], more: Iterable[Metric] = ()
+    ) -> bytes:
+        """Write everything in Prometheus' text format; `more` are families of other rooms."""
         scrape = CollectorRegistry()
-        scrape.register(_Families(_bot_families(views), _component_families(components)))
+        scrape.register(_Families(_bot_families(views), _component_families(components), more))
         return generate_latest(self._registry) + generate_latest(scrape)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from actors.club_wiring import ClubEngine
 from actors.desk import BotDesk
+from actors.messages import ComponentHealth
 from actors.venues import UnknownAccount
 from actors.views import UnknownBot
 from api.access.context import Seals, Site
@@ -111,6 +112,11 @@ class Services:
         """Tell whether companies settle here."""
         return self._club is not None
 
+    async def components(self) -> list[ComponentHealth]:
+        """Say how every part is."""
+        parts = list(await self.desk.health())
+        return parts if self._club is None else parts + await self._club.desk.health()
+
     # ------------------------------------------------------------------ whose is it
 
     async def check_reach(self, principal: Principal, name: str, value: str) -> None:
@@ -123,8 +129,10 @@ class Services:
                     await self.owned_account(principal, AccountId(value))
                 except UnknownAccount:
                     raise ApiProblem(Kind.NOT_FOUND, f"there is no account {value}") from None
+            case "wallet" | "deal" | "payout" | "pair":
+                await self.club.check_reach(principal, name, value)
             case _:
-                pass  # The handlers of sessions and people look among their own.
+                pass  # The handlers of sessions and people look among their own; the rest is for the whole club.
 
     async def check_bot(self, principal: Principal, bot: BotId) -> None:
         """Raise `UnknownBot` for a bot of somebody else's. An operator's bot may still turn out not to exist."""

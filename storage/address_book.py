@@ -94,6 +94,11 @@ class AddressBook:
         self._database = database
         self._policy = policy or AllowListPolicy()
 
+    async def owner_of(self, wallet: WalletId) -> CompanyId | None:
+        """Tell whose list an address is in."""
+        found: CompanyId | None = await self._database.value("SELECT company_id FROM wallet WHERE id = $1", wallet)
+        return found
+
     async def of_company(self, company: CompanyId) -> list[AllowedWallet]:
         """List a company's addresses that are not revoked, oldest first."""
         records = await self._database.rows(

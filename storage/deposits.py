@@ -48,9 +48,7 @@ class Deposits:
             lambda reference: templates.hold_open(company, asset, units, reference, command.at_ms, until_ms),
         )
 
-    async def hold_release(
-        self, company: CompanyId, asset: AssetId, hold: str, command: Command
-    ) -> Refusal | str:
+    async def hold_release(self, company: CompanyId, asset: AssetId, hold: str, command: Command) -> Refusal | str:
         """Let a hold go: the deposit is as it was."""
         return await self._move(
             "deposit.hold_release",

@@ -223,11 +223,11 @@ async def _whereabouts(connection: Connection, row: IncomingRow) -> list[tuple[A
     records = await connection.fetch(
         """
         SELECT account.code, account.normal, account.floor,
-               sum(CASE WHEN moved.credit = account.number THEN moved.units ELSE -moved.units END) AS units
+               sum(CASE WHEN moved.credit = account.code THEN moved.units ELSE -moved.units END) AS units
         FROM ledger_transfer AS moved
-        JOIN ledger_account AS account ON account.number IN (moved.debit, moved.credit)
+        JOIN ledger_account AS account ON account.code IN (moved.debit, moved.credit)
         WHERE moved.reference = $1 AND moved.phase = 'posted' AND account.normal = 'credit'
-        GROUP BY account.number ORDER BY account.code
+        GROUP BY account.code ORDER BY account.code
         """,
         row.id,
     )

@@ -5,9 +5,11 @@ balances still holds when it is written. Same id and same content: same answer, 
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 
 from engine.ids import Instant, TransferId
@@ -16,10 +18,12 @@ from engine.ledger.balances import Balance
 from engine.ledger.postings import Phase, Posted, Posting, Transfer
 from engine.money import AssetId
 from storage.database import Connection, Database
-from storage.rows import Page, decode_cursor, page_limit, page_of, to_row, to_rows
+from storage.rows import Page, decode_cursor, page_limit, page_of
 
 # Arrays travel as text: a column of five hundred is one value for the client to encode, and the server reads an
 # array's text faster than the client can write its binary form.
+Row = TypeVar("Row", bound=msgspec.Struct)
+
 _POST = """
 SELECT results, ways FROM ledger_post(
     $1::text::text[], $2::text::text[], $3::text::text[], $4::text::numeric[], $5::text::text[], $6::text::text[],
@@ -156,17 +160,17 @@ class Ledger:
             "WHERE starts_with(code, $1) ORDER BY code",
             prefix,
         )
-        return to_rows(records, AccountRow)
+        return [_whole(record, AccountRow) for record in records]
 
     async def entry(self, transfer: TransferId) -> Entry | None:
         """Read one transfer."""
         record = await self._database.row(f"{_ENTRY} WHERE id = $1", transfer)
-        return None if record is None else to_row(record, Entry)
+        return None if record is None else _whole(record, Entry)
 
     async def about(self, reference: str) -> list[Entry]:
         """List the transfers about one thing (a deal, a payout's task, an incoming transfer), oldest first."""
         records = await self._database.rows(f"{_ENTRY} WHERE reference = $1 ORDER BY seq", reference)
-        return to_rows(records, Entry)
+        return [_whole(record, Entry) for record in records]
 
     async def statement(
         self, account: Account | AccountCode, *, cursor: str | None = None, limit: int = 50
@@ -198,7 +202,14 @@ class Ledger:
             before,
             limit + 1,
         )
-        return page_of(records, Entry, limit, ("batch", "seq"))
+        return page_of(records, Entry, limit, ("batch", "seq"), _whole)
+
+
+def _whole(record: asyncpg.Record, kind: type[Row]) -> Row:
+    """Read a record whose NUMERIC columns are base units."""
+    return msgspec.convert(
+        {name: int(value) if isinstance(value, Decimal) else value for name, value in record.items()}, kind
+    )
 
 
 # ---------------------------------------------------------------------- wire
@@ -236,7 +247,8 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
     places: dict[AccountCode, int] = {}
     accounts: list[Account] = []
-    debits, credits = [], []
+    debits: list[int] = []
+    credits: list[int] = []
     for transfer in transfers:
         for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
             place = places.get(account.code)

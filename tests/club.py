@@ -1,8 +1,11 @@
 """A club for tests: companies with traders, addresses, funds and deposits, and short ways to trade."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
+
+import msgspec
 
 from engine.errors import Refusal
 from engine.ids import (
@@ -62,10 +65,21 @@ def command(actor: str, now: Instant, id: str | None = None) -> Command:
 
 
 class Club:
-    """A club in a real database. Every company has one trader, one hot wallet and one active address per token."""
+    """A club in a real database. Every company has one trader, one hot wallet and one active address per token.
 
-    def __init__(self, database: Database, tiers: Tiers = TIERS) -> None:
+    `address` makes addresses of names, `contracts` says where the tokens are: for tests with a chain.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tiers: Tiers = TIERS,
+        address: Callable[[str], str] = lambda name: f"T{name[-33:]:>033}",
+        contracts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.database = database
+        self._address = address
+        self._contracts = contracts
         self.now = NOON
         self.tiers = tiers
         self.companies = Companies(database)
@@ -85,11 +99,13 @@ class Club:
         )
         await self.companies.add_member(Member(member, f"trader of {name}", self.now))
         await self.companies.set_roles(company, member, [Role.TRADER, Role.APPROVER], "operator")
-        wallet = HotWallet(HotWalletId(f"hw_{name}"), Network.TRON, f"T{name:>033}", company, self.now)
+        hot_wallet = hot_wallet_of(company)
+        wallet = HotWallet(hot_wallet, Network.TRON, self._address(hot_wallet), company, self.now)
         await self.companies.add_hot_wallet(wallet, None, None, "operator")
         async with self.database.transaction() as connection:
             for asset in (USDT, USDC):
-                await assets.put(connection, asset)
+                contract = self._contracts.get(asset.symbol, asset.contract)
+                await assets.put(connection, msgspec.structs.replace(asset, contract=contract))
                 await _allow_to_pay(connection, asset.id)
         for asset in (USDT, USDC):
             await self.wallet(company, asset, wallet_of(company, asset))
@@ -111,7 +127,7 @@ class Club:
                 company,
                 asset.network,
                 asset.id,
-                f"T{wallet[-33:]:>033}",
+                self._address(wallet),
                 active_from is not None,
                 None if active_from is None else active_from - DAY,
                 active_from,
@@ -195,7 +211,14 @@ class Club:
     # ------------------------------------------------------------------ trust pairs
 
     async def pair(
-        self, one: CompanyId, other: CompanyId, *, limit: int = 100_000, reserve_pct: int = 0, enable: bool = True
+        self,
+        one: CompanyId,
+        other: CompanyId,
+        *,
+        limit: int = 100_000,
+        reserve_pct: int = 0,
+        enable: bool = True,
+        automatic_eod: bool = True,
     ) -> PairId:
         """Let two companies agree on a pair that is cut off at 17:00 in Warsaw."""
         pair = TrustPair(
@@ -206,7 +229,7 @@ class Club:
             "17:00",
             "Europe/Warsaw",
             reserve_pct,
-            True,
+            automatic_eod,
             self.now,
         )
         assert await self.pairs.agree(pair, command("operator", self.now)) == pair

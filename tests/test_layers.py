@@ -23,7 +23,7 @@ MAY_IMPORT = {
 ENGINE_LIBRARIES = {"msgspec"}
 
 MAY_KNOW_DATES = {
-    "engine/settlement/calendar.py": "time zones need the types of datetime; none of its clocks is asked (a test below)",
+    "engine/settlement/calendar.py": "time zones need the types of datetime; none of its clocks is asked",
 }
 
 MAY_NAME_A_CHAIN = {

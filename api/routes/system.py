@@ -6,8 +6,9 @@ from typing import Annotated
 
 import msgspec
 from aiohttp import hdrs, web
+from prometheus_client.core import Metric
 
-from api import metrics
+from api import club_metrics, metrics
 from api.live import ActionTaken, ExecutionSeen
 from api.resources import Bot, Health, Status
 from api.routing import Routes, json_response
@@ -15,6 +16,7 @@ from api.services import Services
 from engine.access.principals import Access, Principal
 from engine.errors import VenueError
 from engine.ids import BotId
+from storage import club_figures
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,7 @@ class StreamQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @routes.get("/api/v1/status", problems=(503,))
 async def show_status(services: Services, principal: Principal) -> Status:
     """Show the program: its feed, its components, one's bots (an operator: everybody's) by status."""
-    components = await services.desk.health()
-    if services.has_club:
-        components += await services.club.desk.health()
+    components = await services.components()
     views = await services.desk.views(services.owner_filter(principal, None))
     programme = services.programme
     return Status(
@@ -96,7 +96,7 @@ async def show_openapi(services: Services, request: web.Request) -> web.StreamRe
 @routes.get("/healthz", access=Access.PUBLIC, problems=(503,), answer=Health)
 async def show_health(services: Services, request: web.Request) -> web.StreamResponse:
     """Tell, by component and with its age, whether the program does its work; 503 while one does not."""
-    components = await services.desk.health()
+    components = await services.components()
     ok = all(component.ok for component in components)
     return json_response(Health(ok, components), 200 if ok else 503)
 
@@ -104,5 +104,9 @@ async def show_health(services: Services, request: web.Request) -> web.StreamRes
 @routes.get("/metrics", access=Access.OPERATOR, media_type="text/plain", answer=str)
 async def show_metrics(services: Services, request: web.Request) -> web.StreamResponse:
     """Give Prometheus its figures."""
-    text = services.meters.text(await services.desk.views(), await services.desk.health())
+    more: list[Metric] = []
+    if services.has_club:
+        figures = await club_figures.read(services.database, services.club.now())
+        more = list(club_metrics.families(figures, await services.club.desk.reports()))
+    text = services.meters.text(await services.desk.views(), await services.components(), more)
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: metrics.MEDIA_TYPE})

@@ -24,6 +24,8 @@ from tests.storage.proxy import BreakingWire, Cut
 UNTIL_DEAD = 110
 """Blocks until bytes that were signed now are proved dead: four minutes, and a minute until that is final."""
 
+pytest_plugins = ["tests.payouts.fixtures"]
+
 
 class Died(Exception):
     """The process is gone."""
@@ -324,7 +326,8 @@ async def test_what_has_left_is_repeated_and_watched_through_a_freeze(world: Wor
 
 
 async def test_a_signer_whose_lease_has_passed_on_writes_nothing(world: World) -> None:
-    old = await world.signer("old", journal="of the old machine")
+    old = await world.signer("old")
+    old._journal.close()
     await world.release_lease()
     new = await world.signer("new")
     await world.pay()

@@ -12,6 +12,7 @@ from coincurve import PrivateKey
 from actors.chain_watcher import ChainWatcher, WatcherPolicy
 from actors.node_troubles import NodeTroubles
 from actors.payout_signer import PayoutSigner
+from actors.reconciler import Reconciler
 from adapters.chains.tron.devnet.addresses import parse
 from adapters.chains.tron.devnet.artifact import call_data
 from adapters.chains.tron.devnet.devnet import Devnet, Funding
@@ -27,6 +28,7 @@ from storage.database import Database
 from storage.deals import Deals
 from storage.leases import Leases
 from storage.offers import Offers
+from storage.reconciliation import ReconciledRow, Reconciliation, reconciler_lease
 from tests.payouts.world import ANNA, COIN, HOT, PAYEE, PAYER, TRX, USDT, VERA, WALLET, World, address, secret
 
 OWN_WALLET = WalletId("wa_payer")
@@ -51,6 +53,7 @@ class SettlementWorld(World):
         self.produce(25)
         self.watcher: ChainWatcher
         self.signer_: PayoutSigner
+        self.reconciler: Reconciler
 
     async def begin(self, *, approvals: int = 0) -> "SettlementWorld":
         """Open the club, give the payer its limits, and start the watcher and the signer."""
@@ -76,7 +79,19 @@ class SettlementWorld(World):
             )
         self.watcher = await self.new_watcher()
         self.signer_ = await self.signer()
+        self.reconciler = await self.new_reconciler()
         return self
+
+    async def new_reconciler(self) -> Reconciler:
+        """Take the lease and boot a reconciler that looks at every address in every turn."""
+        lease = await Leases(self.database).acquire(reconciler_lease(Network.TRON), "reconciler", 600_000)
+        assert lease is not None
+        return Reconciler(Network.TRON, self.database, self.chain(), lease, lambda: self.now, every_ms=3_000)
+
+    async def reconciled(self) -> list[ReconciledRow]:
+        """Compare books and chain now, and give what was found."""
+        await self.reconciler.turn()
+        return await Reconciliation(self.database, Network.TRON).newest()
 
     async def new_watcher(self, holder: str = "watcher", policy: WatcherPolicy | None = None) -> ChainWatcher:
         """Take the network's lease and boot a watcher."""

@@ -82,12 +82,14 @@ async def test_a_second_transfer_for_one_deal_stays_with_the_payer(world: Settle
 
 async def test_another_token_of_the_same_name_pays_nothing(world: SettlementWorld) -> None:
     deal = await world.deal(5 * COIN)
-    false_usdt = world.devnet.deploy_token("Tether USD", "USDT")
-    assert false_usdt != world.devnet.tokens["USDT"]
+    world.devnet.tokens["false USDT"] = world.devnet.deploy_token("Tether USD", "USDT")
+    world.devnet.give_token("false USDT", world.hot_address, 5 * COIN)
 
-    await world.go_on(4)
+    await world.go_on(6)
 
     assert await world.status(deal) == "awaiting_incoming"
+    assert await world.database.value("SELECT reason FROM incoming_tx") == "wrong_token"
+    assert await world.books() == world.chain_says()
 
 
 async def test_a_late_transfer_goes_back_to_the_payers_own_wallet(world: SettlementWorld) -> None:
@@ -114,3 +116,53 @@ async def test_coin_that_leaves_without_a_signature_of_ours_stops_the_address(wo
     assert await world.alarms() == ["reconciliation_break"]
     assert await world.status(deal) == "paying"
     assert world.transfers_to(world.payee_address) == []
+
+
+async def test_books_and_chain_agree_at_every_moment_however_far_each_of_us_has_come(
+    world: SettlementWorld,
+) -> None:
+    for n in range(12):
+        await world.deal((10 + n) * COIN)
+    explained = set()
+    for n in range(60):
+        if n < 36 and n % 3 == 0:
+            world.pay_in((10 + n // 3) * COIN)
+        world.produce(1)
+        # Now the signer is ahead of the watcher, now behind; now both are behind the chain.
+        if n % 5 in (0, 3):
+            await world.watcher.turn()
+        if n % 7 in (0, 1, 2):
+            await world.signer_.turn()
+        for row in await world.reconciled():
+            assert row.unexplained_units == 0, row
+            explained |= {each.why for each in row.explained}
+
+    assert await world.alarms() == []
+    assert {"came_since", "paid_since", "in_flight", "fee_since"} <= explained
+
+
+async def test_what_no_signature_explains_is_a_break_in_the_reconciliation_too(world: SettlementWorld) -> None:
+    world.steal(3 * COIN)
+    await world.go_on(6)
+
+    rows = {row.token: row for row in await world.reconciled()}
+
+    assert [(each.why, each.units) for each in rows["tron:TRX"].explained] == [("not_ours", -3 * COIN)]
+    assert rows["tron:TRX"].unexplained_units == 0
+    assert await world.alarms() == ["reconciliation_break"]
+
+
+async def test_money_that_no_block_explains_stops_the_address_at_the_second_look(world: SettlementWorld) -> None:
+    world.devnet.set_balance(world.hot_address, 1 * COIN)
+    await world.go_on(6)
+
+    (doubtful,) = [row for row in await world.reconciled() if row.unexplained_units]
+    assert await world.alarms() == []
+
+    world.now += 20_000
+    await world.go_on(1)
+    await world.reconciled()
+
+    assert doubtful.unexplained_units == -(100_000 - 1) * COIN
+    assert await world.alarms() == ["reconciliation_break"]
+    assert await world.database.value("SELECT subject FROM payout_freeze WHERE scope = 'wallet'") == "hw_payer"

@@ -11,6 +11,7 @@ from engine.ledger.postings import Posted, Posting, Transfer
 from engine.money import AssetId
 from storage import ledger
 from storage.database import Database
+from storage.ledger_chain import LedgerChain
 
 USDT = AssetId("tron:USDT")
 WALLET = HotWalletId("hw_a")
@@ -59,3 +60,17 @@ async def test_a_hold_lowers_what_is_available_and_ends_once(database: Database,
     async with database.transaction() as connection:
         found = await ledger.balances(connection, [accounts.deposit(company, USDT)])
     assert list(found.values()) == [Balance(900, 0)]
+
+
+# ---------------------------------------------------------------------- the chain
+
+
+async def test_the_chain_holds_whatever_was_posted(database: Database, company: CompanyId) -> None:
+    odd = CompanyId('co_"\\\t\x1f\x7f{,}é\u2028NULL')
+    await say(database, *templates.incoming_to_funds(WALLET, odd, USDT, 2**200, f"tx-{company}", AT))
+    refused = templates.fund(CompanyId("co_poor"), USDT, 1, company, AT)
+    await say(database, *refused)
+    await say(database, *refused, *templates.fund(odd, USDT, 1, company, AT))
+    report = await LedgerChain(database).verify(await LedgerChain(database).head())
+    assert report.is_intact, report
+    assert report.rows >= 3

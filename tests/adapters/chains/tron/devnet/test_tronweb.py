@@ -15,7 +15,8 @@ FOLDER = Path(__file__).parents[2] / "node"
 STAMP = FOLDER / "node_modules" / ".installed"
 
 pytestmark = pytest.mark.skipif(
-    not STAMP.exists(), reason=f"tronweb is not installed: python {FOLDER / 'install.py'} (make test does it)"
+    not (STAMP.exists() and Path(STAMP.read_text().strip()).exists()),
+    reason=f"tronweb is not installed: python {FOLDER / 'install.py'} (make test does it)",
 )
 
 
