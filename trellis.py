@@ -13,6 +13,7 @@ COMMANDS = {
     "migrate": "actors.cli",
     "record": "actors.cli",
     "keys": "actors.cli",
+    "audit": "actors.audit_cli",
     "devnet": "actors.devnet_cli",
 }
 

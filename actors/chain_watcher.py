@@ -16,9 +16,11 @@ from actors.node_troubles import NodeTroubles
 from engine.errors import Retryable
 from engine.ids import Instant
 from engine.money import Network
+from engine.payments.alarms import AlarmKind
 from engine.payments.chain import Block, BlockRef
 from engine.payments.ports import ChainReader
 from engine.payments.sighting import Sighting, WatchList, sift
+from storage.alarms import Alarms
 from storage.chain_cursor import ChainCursor, ForeignParent
 from storage.database import Database
 from storage.incoming import Incoming
@@ -52,7 +54,7 @@ class WatcherPolicy(msgspec.Struct, frozen=True):
     blocks_at_once: int = 8
     """How many blocks are asked for together when we are behind."""
     begin_at: int | None = None
-    """At the very first start, the height of the last block that is not read; None: the final head then."""
+    """At the very first start, the height of the last block that is not read; None: as old as our oldest address."""
 
 
 class WatcherHealth(msgspec.Struct, frozen=True):
@@ -98,6 +100,7 @@ class ChainWatcher:
         self._policy = policy or WatcherPolicy()
         self._crash_point = crash_point
         self._cursors = ChainCursor(database, network)
+        self._alarms = Alarms(database)
         self._head: BlockRef | None = None
         self._cursor: BlockRef | None = None
 
@@ -109,18 +112,34 @@ class ChainWatcher:
         return WatcherHealth(self._network, cursor, head, behind, age_ms)
 
     async def boot(self) -> None:
-        """Find the last block taken; at the very first start, begin at the present final head.
+        """Find the last block taken; at the very first start, begin where the first of our addresses was made.
 
-        What happened on the chain before the first start is not ours to book: the addresses are new, or their
-        opening balances are booked by an operator.
+        Whoever was told an address may have paid to it before we ran for the first time. What happened before it
+        was made is not ours to book.
         """
         self._cursor = await self._cursors.at()
         if self._cursor is None:
-            begin_at = self._policy.begin_at
-            first = await (self._reader.final_head() if begin_at is None else self._reader.header(begin_at))
+            first = await self._first_block()
             await self._incoming.begin(self._network, self._epoch, first)
             self._cursor = await self._cursors.at()
             log.info("watcher.begins network=%s block=%s", self._network, first.number)
+
+    async def _first_block(self) -> BlockRef:
+        """Give the newest final block that is older than every address of ours: reading begins behind it."""
+        if self._policy.begin_at is not None:
+            return await self._reader.header(self._policy.begin_at)
+        newest = await self._reader.final_head()
+        made_ms = await self._incoming.oldest_address_ms(self._network)
+        if made_ms is None or newest.time_ms < made_ms:
+            return newest
+        low, high = 0, newest.number
+        while high - low > 1:
+            middle = (low + high) // 2
+            if (await self._reader.header(middle)).time_ms < made_ms:
+                low = middle
+            else:
+                high = middle
+        return await self._reader.header(low)
 
     async def turn(self) -> bool:
         """Take the final blocks after the last one taken, a bounded number. True: there are more."""
@@ -205,7 +224,9 @@ class ChainWatcher:
                 if (await self._reader.header(block.number)).id == block.id:
                     return block
             below = blocks[-1].number
-        raise ForkTooDeep(f"no block of {self._network} that we remember is on the chain any more")
+        detail = f"no block of {self._network} that we remember is on the chain any more"
+        await self._alarms.raise_alarm(AlarmKind.REORG_AFTER_CREDIT, self._network, 1, detail, self._clock())
+        raise ForkTooDeep(detail)
 
 
 def grouped(sightings: Sequence[Sighting]) -> Iterator[list[Sighting]]:

@@ -23,6 +23,7 @@ from actors.leased import LeasedWriter, Writer
 from actors.messages import ClubReport, encode
 from actors.node_troubles import NodeTroubles
 from actors.payout_signer import PayoutSigner, Signer
+from actors.reconciler import Reconciler
 from actors.trust_session import TrustSession, session_lease
 from engine.errors import VenueError
 from engine.ids import CompanyId, HotWalletId, TrustSessionId
@@ -34,6 +35,7 @@ from storage.database import Database
 from storage.events import SIGNERS_CHANNEL
 from storage.leases import Lease
 from storage.payout_memory import SignerRights, signer_lease
+from storage.reconciliation import reconciler_lease
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ POOL_SIZE = 4
 OPEN_PAUSE_S = 1.0
 SIGNER_PAUSE_S = 1.0
 SESSION_PAUSE_S = 5.0
+RECONCILER_PAUSE_S = 5.0
 
 
 class ClubHost:
@@ -52,7 +55,7 @@ class ClubHost:
         self._club = self._plan.club
         self._subject = subject
         self._database = Database(self._plan.dsn, pool_size=POOL_SIZE, name=f"trellis {subject}")
-        self._writer = self._leased()
+        self._writers = self._leased()
         self._running: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -63,7 +66,7 @@ class ClubHost:
 
     async def report(self) -> bytes:
         """Say how it is (a `ClubReport`)."""
-        return encode(ClubReport(self._writer.report(), self._detail()))
+        return encode(ClubReport([writer.report() for writer in self._writers], self._detail()))
 
     async def close(self) -> None:
         """Give the lease back and close everything."""
@@ -82,14 +85,16 @@ class ClubHost:
             except VenueError as error:
                 log.warning("club.no_database subject=%s error=%s", self._subject, error)
                 await asyncio.sleep(OPEN_PAUSE_S)
-        await self._writer.run()
+        async with asyncio.TaskGroup() as group:
+            for writer in self._writers:
+                group.create_task(writer.run())
 
     def _lease(self, name: str, make: Callable[[Lease], Any], pause_s: float, channel: str = "") -> LeasedWriter:
         return LeasedWriter(
             self._database, name, make, ttl_ms=self._plan.lease_ttl_ms, pause_s=pause_s, channel=channel
         )
 
-    def _leased(self) -> LeasedWriter:
+    def _leased(self) -> list[LeasedWriter]:
         raise NotImplementedError
 
     def _detail(self) -> dict[str, Any]:
@@ -100,22 +105,34 @@ class ClubHost:
 
 
 class WatcherHost(ClubHost):
-    """Runs the watcher of the network that it is named after."""
+    """Runs the watcher and the reconciler of the network that it is named after: they ask the same nodes."""
 
     _watcher: ChainWatcher | None = None
     _chain: OpenChain | None = None
 
-    def _leased(self) -> LeasedWriter:
+    def _leased(self) -> list[LeasedWriter]:
         self._network = Network(self._subject)
         pause_s = self._club.chain(self._network).block_ms / 3_000
-        return self._lease(watcher_lease(self._network), self._make, pause_s)
+        self._troubles = NodeTroubles(self._network, self._database, now_ms, self._node_health)
+        return [
+            self._lease(watcher_lease(self._network), self._watching, pause_s),
+            self._lease(reconciler_lease(self._network), self._reconciling, RECONCILER_PAUSE_S),
+        ]
 
-    async def _make(self, lease: Lease) -> Writer:
-        await self._close_chain()
-        troubles = NodeTroubles(self._network, self._database, now_ms, self._node_health)
-        chain = self._chain = OpenChain(self._club.chain(self._network), troubles.saw)
-        self._watcher = ChainWatcher(self._network, self._database, chain.port, lease, now_ms, troubles=troubles)
+    async def _watching(self, lease: Lease) -> Writer:
+        self._watcher = ChainWatcher(
+            self._network, self._database, self._open_chain().port, lease, now_ms, troubles=self._troubles
+        )
         return self._watcher
+
+    async def _reconciling(self, lease: Lease) -> Writer:
+        return Reconciler(self._network, self._database, self._open_chain().port, lease, now_ms)
+
+    def _open_chain(self) -> OpenChain:
+        # One pool for both: what it has learned of its nodes outlives a writer.
+        if self._chain is None:
+            self._chain = OpenChain(self._club.chain(self._network), self._troubles.saw)
+        return self._chain
 
     def _node_health(self) -> Any:
         return () if self._chain is None else self._chain.pool.health()
@@ -138,9 +155,9 @@ class SignerHost(ClubHost):
     _chain: OpenChain | None = None
     _wallet: HotWallet | None = None
 
-    def _leased(self) -> LeasedWriter:
+    def _leased(self) -> list[LeasedWriter]:
         self._id = HotWalletId(self._subject)
-        return self._lease(signer_lease(self._id), self._make, SIGNER_PAUSE_S, SIGNERS_CHANNEL)
+        return [self._lease(signer_lease(self._id), self._make, SIGNER_PAUSE_S, SIGNERS_CHANNEL)]
 
     async def _make(self, lease: Lease) -> Writer:
         await self._close_chain()
@@ -150,7 +167,7 @@ class SignerHost(ClubHost):
         chain = self._chain = OpenChain(plan, lambda kind, what: None)
         journals = Home(self._plan.home).journals
         journals.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _Signing(
+        return SigningTurns(
             PayoutSigner(
                 Signer(SignerRights(self._id, lease.name, lease.epoch), wallet.network),
                 self._database,
@@ -172,7 +189,7 @@ class SignerHost(ClubHost):
             self._chain = None
 
 
-class _Signing:
+class SigningTurns:
     """A signer's rounds as turns: one that did something is followed by the next at once."""
 
     def __init__(self, signer: PayoutSigner) -> None:
@@ -188,9 +205,9 @@ class _Signing:
 class SessionHost(ClubHost):
     """Runs one day of a trust pair."""
 
-    def _leased(self) -> LeasedWriter:
+    def _leased(self) -> list[LeasedWriter]:
         self._id = TrustSessionId(self._subject)
-        return self._lease(session_lease(self._id), self._make, SESSION_PAUSE_S)
+        return [self._lease(session_lease(self._id), self._make, SESSION_PAUSE_S)]
 
     async def _make(self, lease: Lease) -> Writer:
         return TrustSession(self._database, self._id, lease, now_ms)

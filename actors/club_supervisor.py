@@ -19,17 +19,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors import wiring
 from actors.clock import now_ms
 from actors.club_hosts import ClubHost, SessionHost, SignerHost, WatcherHost
+from actors.housekeeper import LEASE, Housekeeper
+from actors.leased import LeasedWriter
 from actors.messages import ClubReport, ComponentHealth, decode, encode
 from engine.errors import VenueError
 from engine.ids import Instant
 from storage import trust_sessions
 from storage.companies import Companies
 from storage.database import Database
+from storage.leases import Lease
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 ANSWER_LIMIT_S = 5.0
+HOUSE_PAUSE_S = 2.0
 SILENT_MAX_MS = 30_000
 START_MAX_MS = 120_000
 PREFIX = "club-writer-"
@@ -51,11 +55,15 @@ class ClubSupervisor:
         self._plan = wiring.decode_plan(plan_data)
         assert self._plan.club is not None
         self._club = self._plan.club
-        self._database = Database(self._plan.dsn, pool_size=2, name="trellis club supervisor")
+        self._database = Database(self._plan.dsn, pool_size=3, name="trellis club supervisor")
         self._running: dict[str, _Running] = {}
         self._loop: asyncio.Task[None] | None = None
         self._is_open = False
         self._problem = "has not looked yet"
+        self._housekeeper = LeasedWriter(
+            self._database, LEASE, self._keep_house, ttl_ms=self._plan.lease_ttl_ms, pause_s=HOUSE_PAUSE_S
+        )
+        self._housekeeping: asyncio.Task[None] | None = None
         # Ray makes such actors on their own loop: one that was killed begins again by itself.
         with suppress(RuntimeError):
             asyncio.get_running_loop().call_soon(self._begin_once)
@@ -70,21 +78,28 @@ class ClubSupervisor:
 
     async def health(self) -> bytes:
         """Say how the parts are (a list of `ComponentHealth`)."""
-        parts = [ComponentHealth("club", not self._problem, self._problem or "looks every second")]
+        house = self._housekeeper.report().problem
+        parts = [
+            ComponentHealth("club", not self._problem, self._problem or "looks every second"),
+            ComponentHealth("housekeeper", not house, house or "works"),
+        ]
         now = now_ms()
         for name, each in sorted(self._running.items()):
             age_ms = now - each.answered_ms
             if each.report is None:
                 parts.append(ComponentHealth(name, age_ms < START_MAX_MS, "is starting", age_ms))
                 continue
-            problem = each.report.writer.problem
+            problem = each.report.problem
             parts.append(ComponentHealth(name, not problem and age_ms < SILENT_MAX_MS, problem or "works", age_ms))
         return encode(parts)
 
     async def shutdown(self) -> None:
         """Let every actor give its lease back, and end it."""
-        if self._loop is not None:
-            self._loop.cancel()
+        for task in (self._loop, self._housekeeping):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         running, self._running = self._running, {}
         await asyncio.gather(*(self._end(each.actor) for each in running.values()))
         await self._database.close()
@@ -113,6 +128,7 @@ class ClubSupervisor:
             if not self._is_open:
                 await self._database.open()
                 self._is_open = True
+                self._housekeeping = asyncio.create_task(self._housekeeper.run())
             await asyncio.gather(*(self._ask(name) for name in tuple(self._running)))
             wanted = await self._wanted()
             await asyncio.gather(*(self._start(name) for name in wanted if name not in self._running))
@@ -125,6 +141,9 @@ class ClubSupervisor:
             log.exception("club.look_failed")
         else:
             self._problem = ""
+
+    async def _keep_house(self, lease: Lease) -> Housekeeper:
+        return Housekeeper(self._database, lease, now_ms)
 
     async def _wanted(self) -> set[str]:
         """Name who shall run: `watcher:tron`, `signer:<hot wallet>`, `session:<pair and day>`."""

@@ -80,8 +80,10 @@ def tron(port: int, block_time_s: float, solid_lag: int, seed: str, folder: Path
             asyncio.run(_serve(journal, rules, port))
         finally:
             journal.close()
-    except (JournalRefused, OSError) as error:
-        fail(str(error))
+    except JournalRefused as error:
+        fail(f"The devnet does not start: {error}.")
+    except OSError as error:
+        fail(f"The devnet cannot listen: {error.strerror}. Another place: --port.")
 
 
 async def _serve(journal: "Journal", rules: "Rules", port: int) -> None:

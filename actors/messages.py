@@ -53,10 +53,15 @@ class WriterReport(msgspec.Struct, frozen=True):
 
 
 class ClubReport(msgspec.Struct, frozen=True):
-    """How one of the club's actors is. `detail` is what it works on, for people."""
+    """How one of the club's actors is, with its single writers. `detail` is what it works on, for people."""
 
-    writer: WriterReport
+    writers: list[WriterReport]
     detail: dict[str, Any]
+
+    @property
+    def problem(self) -> str:
+        """Give what keeps a writer from working; empty while all do."""
+        return next((writer.problem for writer in self.writers if writer.problem), "")
 
 
 def encode(message: Any) -> bytes:

@@ -59,7 +59,7 @@ class Spread(msgspec.Struct, frozen=True):
     def of(cls, nanoseconds: Sequence[int]) -> "Spread":
         """Sum up measurements; there must be one at least."""
         ordered = sorted(nanoseconds)
-        figures = (median(ordered), _quantile(ordered, 99), ordered[0])
+        figures = (median(ordered), quantile(ordered, 99), ordered[0])
         return cls(len(ordered), *(round(each / 1_000, 2) for each in figures))
 
 
@@ -75,7 +75,7 @@ class Waits(msgspec.Struct, frozen=True):
     def of(cls, milliseconds: Sequence[float]) -> "Waits":
         """Sum up measurements; there must be one at least."""
         ordered = sorted(milliseconds)
-        figures = (median(ordered), _quantile(ordered, 95), ordered[-1])
+        figures = (median(ordered), quantile(ordered, 95), ordered[-1])
         return cls(len(ordered), *(round(each, 2) for each in figures))
 
 
@@ -155,7 +155,8 @@ def shared_ticks() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _quantile(ordered: Sequence[float], percent: int) -> float:
+def quantile(ordered: Sequence[float], percent: int) -> float:
+    """Give the value that `percent` of the ordered ones are below."""
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 

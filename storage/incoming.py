@@ -13,6 +13,7 @@ import msgspec
 from engine.errors import Refusal
 from engine.ids import CompanyId, DealId, HotWalletId, Instant, TxId
 from engine.money import AssetId, Network
+from engine.payments.alarms import AlarmKind
 from engine.payments.allowlist import AllowedWallet
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
@@ -106,6 +107,13 @@ class Incoming:
             await chain_cursor.begin(connection, network, epoch, block)
 
         await self._database.repeat(write)
+
+    async def oldest_address_ms(self, network: Network) -> Instant | None:
+        """Tell when the first of our addresses on a network was made; None before there is one."""
+        found: Instant | None = await self._database.value(
+            "SELECT min(created_at_ms) FROM hot_wallet WHERE network = $1", network
+        )
+        return found
 
     async def watch_list(self, network: Network) -> WatchList:
         """Give the addresses and tokens to look for, as they are now."""
@@ -397,7 +405,7 @@ async def _request(connection: Connection, then: Consequences, at_ms: Instant) -
                     "UPDATE incoming_tx SET status = 'suspense' WHERE id = $1", due.purpose_id
                 )
             detail = f"{due.units} units of {due.token} cannot be paid to {due.to_address}: {answer.message}"
-            await alarms.raise_alarm(connection, "stuck_payout", due.purpose_id, 2, detail, at_ms)
+            await alarms.raise_alarm(connection, AlarmKind.STUCK_PAYOUT, due.purpose_id, 2, detail, at_ms)
 
 
 async def _note_fees(
@@ -468,5 +476,5 @@ async def _stop(connection: Connection, departure: Departure, at_ms: Instant) ->
         f"{departure.units} units of {departure.asset.id} left for {departure.recipient} "
         f"in {departure.tx_id}, which we never signed"
     )
-    await alarms.raise_alarm(connection, "reconciliation_break", departure.hot_wallet, 1, detail, at_ms)
+    await alarms.raise_alarm(connection, AlarmKind.RECONCILIATION_BREAK, departure.hot_wallet, 1, detail, at_ms)
     await freezes.enter(connection, Scope.WALLET, departure.hot_wallet, detail, ENGINE, at_ms, is_safe_mode=True)

@@ -14,6 +14,7 @@ from engine.ids import DealId, Instant, PayoutId
 from engine.ledger import templates
 from engine.ledger.accounts import Account, Normal
 from engine.money import Network
+from engine.payments.alarms import AlarmKind
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
 from engine.payments.incoming import Place, Reason
@@ -131,7 +132,7 @@ async def _undo(connection: Connection, row: IncomingRow, at_ms: Instant) -> str
             f"{row.amount_token} units of {row.token} of {row.company_id} vanished with block {row.block_number}"
         )
         after = "paid out before" if undone == "claimed" else "bytes that pay them may be on their way"
-        await alarms.raise_alarm(connection, "reorg_after_credit", row.id, 1, f"{detail}; {after}", at_ms)
+        await alarms.raise_alarm(connection, AlarmKind.REORG_AFTER_CREDIT, row.id, 1, f"{detail}; {after}", at_ms)
         await freezes.enter(connection, Scope.COMPANY, row.company_id, detail, ENGINE, at_ms, is_safe_mode=True)
     return undone
 
@@ -203,19 +204,25 @@ async def _withdraw(connection: Connection, payout: PayoutId, at_ms: Instant) ->
 
 
 async def _post_back(connection: Connection, row: IncomingRow, at_ms: Instant) -> str:
-    """Take the money from the accounts where it is now; what is not there any more becomes a claim."""
+    """Take the money from where it is now; what is there no more becomes a claim. All of it, or it waits."""
+    undo = connection.transaction()
+    await undo.start()
+    missing = await _reverse(connection, row, at_ms)
+    undone = "reversed" if not missing else await _claim(connection, row, missing, at_ms)
+    await (undo.rollback() if undone == "waits" else undo.commit())
+    return undone
+
+
+async def _reverse(connection: Connection, row: IncomingRow, at_ms: Instant) -> int:
+    """Post back what is still where it was put; give how much is not."""
     assert row.token is not None
-    places = await _whereabouts(connection, row)
     back = [
         transfer
-        for account, units in places
+        for account, units in await _whereabouts(connection, row)
         for transfer in templates.incoming_reversed(row.hot_wallet_id, account, row.token, units, row.id, at_ms)
     ]
-    missing = 0
-    for transfer, answer in zip(back, await ledger.post(connection, back), strict=True):
-        if not answer.ok:
-            missing += transfer.units
-    return "reversed" if not missing else await _claim(connection, row, missing, at_ms)
+    posted = await ledger.post(connection, back)
+    return sum(transfer.units for transfer, answer in zip(back, posted, strict=True) if not answer.ok)
 
 
 async def _whereabouts(connection: Connection, row: IncomingRow) -> list[tuple[Account, int]]:

@@ -258,7 +258,13 @@ class Club:
         wallet = hot_wallet_of(row["payer_company_id"])
         async with self.database.transaction() as connection:
             await ledger.take_turn(connection)
-            tasks = await connection.fetch("SELECT id FROM payout_task WHERE payout_id = $1", payout)
+            tasks = await connection.fetch(
+                "UPDATE payout_task SET state = 'confirmed', tx_hash = $2, confirmed_at_ms = $3 "
+                "WHERE payout_id = $1 RETURNING id",
+                payout,
+                "cd" * 32,
+                self.now,
+            )
             transfers = [
                 transfer
                 for task in tasks

@@ -7,7 +7,7 @@ else's.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -131,9 +131,19 @@ class NodePool:
                 last = error
         raise Retryable(f"no node of {self.network} answers: {last}", self._rest_left_ms()) from last
 
-    async def each(self, question: Callable[[str], Awaitable[_T]]) -> dict[str, _T | VenueError]:
-        """Put a question to all nodes at once; one that fails is answered for by its error."""
-        return await self._ask_these(list(self._nodes), question)
+    async def each(
+        self, question: Callable[[str], Awaitable[_T]], names: Iterable[str] | None = None
+    ) -> dict[str, _T | VenueError]:
+        """Put a question to these nodes at once, or to all; one that fails is answered for by its error."""
+
+        async def one(name: str) -> _T | VenueError:
+            try:
+                return await question(name)
+            except VenueError as error:
+                return error
+
+        asked = list(self._nodes if names is None else names)
+        return dict(zip(asked, await asyncio.gather(*map(one, asked)), strict=True))
 
     async def agreed(self, question: Callable[[str], Awaitable[_T]], what: str) -> _T:
         """Put a question to as many nodes as must agree, and to the next where one fails; give their one answer.
@@ -146,7 +156,7 @@ class NodePool:
         while waiting and len(answers) < self.quorum:
             missing = self.quorum - len(answers)
             asked, waiting = waiting[:missing], waiting[missing:]
-            for name, answer in (await self._ask_these(asked, question)).items():
+            for name, answer in (await self.each(question, asked)).items():
                 if isinstance(answer, VenueError):
                     errors.append(answer)
                 else:
@@ -195,17 +205,6 @@ class NodePool:
             )
             for node in self._nodes.values()
         )
-
-    async def _ask_these(
-        self, names: Sequence[str], question: Callable[[str], Awaitable[_T]]
-    ) -> dict[str, _T | VenueError]:
-        async def one(name: str) -> _T | VenueError:
-            try:
-                return await question(name)
-            except VenueError as error:
-                return error
-
-        return dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
 
     def _lag(self, node: _Node) -> int:
         return max(other.head for other in self._nodes.values()) - node.head

@@ -12,11 +12,12 @@ from storage.invariants.incoming import INCOMING
 from storage.invariants.ledger import LEDGER
 from storage.invariants.model import Invariant
 from storage.invariants.payouts import PAYOUTS
+from storage.invariants.sessions import SESSIONS
 from storage.invariants.trust import TRUST
 
 __all__ = ["INVARIANTS", "Breach", "Invariant", "check"]
 
-INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *TRUST, *INCOMING)
+INVARIANTS: tuple[Invariant, ...] = (*LEDGER, *PAYOUTS, *TRUST, *SESSIONS, *INCOMING)
 
 SHOWN_MAX = 20
 LIMIT_S = 600.0

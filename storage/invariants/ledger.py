@@ -94,11 +94,10 @@ LEDGER = (
         "no number of a transfer or a batch is missing, and what refuses changes is on guard",
         """
         SELECT 'transfers' AS what, count(*) AS rows, max(seq) AS newest FROM ledger_transfer
-        HAVING (count(*), coalesce(max(seq), 0))
-               IS DISTINCT FROM (SELECT transfer, transfer FROM ledger_head)
+        HAVING (count(*), coalesce(max(seq), 0)) <> (SELECT transfer, transfer FROM ledger_head)
         UNION ALL
         SELECT 'batches', count(*), max(seq) FROM ledger_batch
-        HAVING (count(*), coalesce(max(seq), 0)) IS DISTINCT FROM (SELECT batch, batch FROM ledger_head)
+        HAVING (count(*), coalesce(max(seq), 0)) <> (SELECT batch, batch FROM ledger_head)
         UNION ALL
         SELECT guard, 0, 0
         FROM unnest(ARRAY['ledger_transfer_is_append_only', 'ledger_batch_is_append_only', 'ledger_account_stays',
@@ -111,10 +110,10 @@ LEDGER = (
         "walking back from an account's newest batch meets every batch that touched it",
         """
         WITH touched AS (
-            SELECT code, before, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY code ORDER BY seq) AS expected
-            FROM ledger_batch, unnest(accounts, before) AS account (code, before)
+            SELECT code, earlier, seq, lag(seq, 1, 0::bigint) OVER (PARTITION BY code ORDER BY seq) AS expected
+            FROM ledger_batch CROSS JOIN LATERAL unnest(accounts, before) AS account (code, earlier)
         )
-        SELECT code, seq, before, expected FROM touched WHERE before <> expected
+        SELECT code, seq, earlier, expected FROM touched WHERE earlier <> expected
         UNION ALL
         SELECT account.code, account.touched_in, 0, coalesce(newest.seq, 0)
         FROM ledger_account AS account

@@ -83,8 +83,6 @@ PAYOUTS = (
             ON approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
                AND approval.member_id <> payout.initiator AND approval.at_ms <= attempt.signed_at_ms
         WHERE attempt.status IN ('live', 'confirmed')
-          -- A restored database has lost approvals as well; what the journal gave back was approved in its time.
-          AND NOT EXISTS (SELECT FROM payout_forgotten AS forgotten WHERE forgotten.tx_id = attempt.tx_id)
         GROUP BY attempt.task_id, attempt.n, payout.approvals
         HAVING count(approval.member_id) < payout.approvals
         """,
@@ -103,7 +101,7 @@ PAYOUTS = (
         "P8 nothing signed while frozen",
         "no attempt was signed under a freeze of everything, its network, its wallet or its company",
         """
-        SELECT attempt.task_id, attempt.n, frozen.id AS freeze_id
+        SELECT attempt.task_id, attempt.n, frozen.id AS freeze
         FROM payout_attempt AS attempt
         JOIN payout_task AS task ON task.id = attempt.task_id
         JOIN payout ON payout.id = task.payout_id

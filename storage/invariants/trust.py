@@ -21,15 +21,17 @@ TRUST = (
         """,
     ),
     Invariant(
-        "L2 enabled pairs have a reserve",
-        "a pair that takes deals and asks for a reserve has one from both companies",
+        "L2 enabled pairs have their reserve",
+        "both sides of a pair that takes deals have set its reserve aside, in full",
         """
-        SELECT pair.id, company FROM trust_pair AS pair
-        CROSS JOIN LATERAL unnest(ARRAY[a_company_id, b_company_id]) AS company
-        WHERE enabled AND reserve_pct > 0
-          AND NOT EXISTS (SELECT FROM trust_reserve AS reserve
-                          WHERE reserve.pair_id = pair.id AND reserve.company_id = company
-                            AND released_at_ms IS NULL)
+        SELECT trust_pair.id, side.company, held.usd, daily_limit_usd, reserve_pct FROM trust_pair
+        CROSS JOIN LATERAL unnest(ARRAY[a_company_id, b_company_id]) AS side (company)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(amount_token * 1000000 / power(10::numeric, decimals)), 0) AS usd
+            FROM trust_reserve JOIN assets ON assets.id = token
+            WHERE pair_id = trust_pair.id AND company_id = side.company AND released_at_ms IS NULL
+        ) AS held
+        WHERE enabled AND held.usd < daily_limit_usd * reserve_pct / 100.0
         """,
     ),
     Invariant(

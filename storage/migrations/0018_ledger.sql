@@ -365,6 +365,7 @@ DECLARE
     wrote    record;
     opened   json;
     used     integer[];
+    places   integer[] := array_fill(0, ARRAY[cardinality(codes)]);
     known    record;
     decided  record;
     count_   integer := cardinality(ids);
@@ -412,13 +413,14 @@ BEGIN
         IF count_ = 0 AND opened IS NULL THEN
             RETURN;
         END IF;
-        -- Of the accounts, too, only those that are touched.
+        -- Of the accounts, too, only those that are touched, with new places.
         SELECT array_agg(place ORDER BY place) INTO used
         FROM (SELECT DISTINCT unnest(debits || credits) AS place) AS touched;
-        SELECT array_agg(array_position(used, place) ORDER BY n) INTO debits
-        FROM unnest(debits) WITH ORDINALITY AS said (place, n);
-        SELECT array_agg(array_position(used, place) ORDER BY n) INTO credits
-        FROM unnest(credits) WITH ORDINALITY AS said (place, n);
+        FOR place IN 1..coalesce(cardinality(used), 0) LOOP
+            places[used[place]] := place;
+        END LOOP;
+        SELECT array_agg(places[debit] ORDER BY n), array_agg(places[credit] ORDER BY n) INTO debits, credits
+        FROM unnest(debits, credits) WITH ORDINALITY AS said (debit, credit, n);
         SELECT array_agg(codes[place] ORDER BY place), array_agg(assets[place] ORDER BY place),
                array_agg(normals[place] ORDER BY place)
         INTO codes, assets, normals FROM unnest(used) AS touched (place);

@@ -92,7 +92,8 @@ async def an_installation() -> AsyncIterator[Api]:
     dsn = await postgres.start()
     async with Database(dsn, pool_size=1) as database:
         await migrate(database)
-    engine = await start_engine(load({"TRELLIS_HOME": str(home), "TRELLIS_FEED": "model"}), dsn)
+    settings = load({"TRELLIS_HOME": str(home), "TRELLIS_FEED": "model", "TRELLIS_CLUB": "demo"})
+    engine = await start_engine(settings, dsn)
     try:
         async with serving(engine) as (address, services), aiohttp.ClientSession() as http:
             caller = Api(address, http, engine, postgres, services)
@@ -120,6 +121,7 @@ async def serving(
         site=site,
         limits=limits or RequestLimits(NO_LIMITS, NO_LIMITS),
         proxies=proxies,
+        club=engine.club,
     )
     server = ApiServer(services)
     await server.start(listening)

@@ -17,7 +17,7 @@ from storage.address_book import AddressBook, NewWallet
 from storage.database import Database
 from storage.payouts import NewPayout
 from tests.club import DAY, DOLLAR, HOUR, USDC, USDT, Club, command, fresh, hot_wallet_of, trader_of, wallet_of
-from tests.payouts.conftest import own_database, own_dsn
+from tests.payouts.fixtures import own_database, own_dsn
 from tests.payouts.world import address
 from tests.scenarios.club_chain import ClubChain
 

@@ -1,18 +1,21 @@
 """Pass-through from end to end: a transfer comes in on the chain, is matched, and goes out to the payee."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from storage.database import Database
-from tests.payouts.conftest import own_database, own_dsn  # noqa: F401  fixtures
+from tests.invariants import assert_books_hold
+from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> SettlementWorld:  # noqa: F811
-    return await SettlementWorld(own_database, tmp_path).begin()
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:  # noqa: F811
+    yield await SettlementWorld(own_database, tmp_path).begin()
+    await assert_books_hold(own_database)
 
 
 async def test_an_incoming_trc20_transfer_becomes_a_confirmed_payout_1_usdt_canary(world: SettlementWorld) -> None:

@@ -23,6 +23,10 @@ class Opens(StrEnum):
     """An exchange account that the body or query names: unknown to anybody but its owner and operators."""
     OPERATION = "operation"
     """For operators."""
+    OF_COMPANIES = "of companies"
+    """A thing of the club's: not found by anybody but members of its companies and operators."""
+    FOR_MEMBERS = "for members"
+    """A list or a command of the club's: whoever is no member of a company has nothing to see or to command."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -35,10 +39,13 @@ class Row(msgspec.Struct, frozen=True):
     body: Any = None
     owner_answers: int = 0
     """Where it is another answer than the others': 0 is none."""
+    other_answers: int = 422
+    """To whoever is no member, where a route is for members."""
 
 
 EVERYBODY, ONESELF, OWNED = Opens.EVERYBODY, Opens.ONESELF, Opens.OWNED
 ACCOUNT, OPERATION = Opens.ACCOUNT_IN_BODY, Opens.OPERATION
+OF_COMPANIES, FOR_MEMBERS = Opens.OF_COMPANIES, Opens.FOR_MEMBERS
 _GRID = {"symbol": "NOPEUSDT", "direction": "spot", "lower": "1", "upper": "2", "grids": 5, "amount": "100"}
 _WITH_ACCOUNT = {"account": "{account}", "config": _GRID}
 _PAIR = "account={account}&market=spot&symbol=BTCUSDT"
@@ -120,6 +127,65 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/profile/sessions/end-others": Row(ONESELF, "/api/v1/profile/sessions/end-others", 204),
     "POST /api/v1/auth/refresh": Row(EVERYBODY, "/api/v1/auth/refresh", 200),
     "POST /api/v1/auth/logout": Row(EVERYBODY, "/api/v1/auth/logout", 204),
+}
+
+_CLUB = "/api/v1/club"
+_MOVE = {"company": "co_aurora", "token": "tron:USDT", "amount": "0"}
+
+ROWS |= {
+    f"GET {_CLUB}/status": Row(OPERATION, f"{_CLUB}/status", 200),
+    f"GET {_CLUB}/companies": Row(ONESELF, f"{_CLUB}/companies", 200),
+    f"GET {_CLUB}/companies/{{company}}": Row(ONESELF, f"{_CLUB}/companies/co_aurora", 200),
+    f"GET {_CLUB}/companies/{{company}}/wallets": Row(OF_COMPANIES, f"{_CLUB}/companies/co_aurora/wallets", 200),
+    f"GET {_CLUB}/offers": Row(ONESELF, f"{_CLUB}/offers", 200),
+    f"GET {_CLUB}/deals": Row(FOR_MEMBERS, f"{_CLUB}/deals", 200),
+    f"GET {_CLUB}/deals/{{deal}}": Row(OF_COMPANIES, f"{_CLUB}/deals/{{deal}}", 200),
+    f"GET {_CLUB}/payouts": Row(FOR_MEMBERS, f"{_CLUB}/payouts", 200),
+    f"GET {_CLUB}/payouts/{{payout}}": Row(OF_COMPANIES, f"{_CLUB}/payouts/{{payout}}", 200),
+    f"GET {_CLUB}/incoming": Row(FOR_MEMBERS, f"{_CLUB}/incoming", 200),
+    f"GET {_CLUB}/pairs": Row(ONESELF, f"{_CLUB}/pairs", 200),
+    f"GET {_CLUB}/sessions": Row(ONESELF, f"{_CLUB}/sessions", 200),
+    f"GET {_CLUB}/freezes": Row(ONESELF, f"{_CLUB}/freezes", 200),
+    f"GET {_CLUB}/alarms": Row(OPERATION, f"{_CLUB}/alarms", 200),
+    f"GET {_CLUB}/refusals": Row(OPERATION, f"{_CLUB}/refusals", 200),
+    f"GET {_CLUB}/ledger/accounts": Row(OPERATION, f"{_CLUB}/ledger/accounts", 200),
+    f"GET {_CLUB}/ledger/statements/{{ledger_account}}": Row(
+        OPERATION, f"{_CLUB}/ledger/statements/funds:co_aurora:tron:USDT", 200
+    ),
+    f"GET {_CLUB}/ledger/about/{{reference}}": Row(OPERATION, f"{_CLUB}/ledger/about/{{deal}}", 200),
+    f"POST {_CLUB}/companies": Row(OPERATION, f"{_CLUB}/companies", 400, {}),
+    f"POST {_CLUB}/companies/{{company}}/tier": Row(OPERATION, f"{_CLUB}/companies/co_aurora/tier", 400, {}),
+    f"POST {_CLUB}/companies/{{company}}/members": Row(OPERATION, f"{_CLUB}/companies/co_aurora/members", 400, {}),
+    f"POST {_CLUB}/wallets": Row(ONESELF, f"{_CLUB}/wallets", 400, {}),
+    # Who is neither ADMIN nor APPROVER of its company, an operator too, is told so by the rules.
+    f"POST {_CLUB}/wallets/{{wallet}}/revoke": Row(
+        OF_COMPANIES, f"{_CLUB}/wallets/{{wallet}}/revoke", 422, owner_answers=200
+    ),
+    f"POST {_CLUB}/offers": Row(ONESELF, f"{_CLUB}/offers", 400, {}),
+    f"POST {_CLUB}/offers/{{offer}}/cancel": Row(ONESELF, f"{_CLUB}/offers/of_nothing/cancel", 400, {}),
+    f"POST {_CLUB}/offers/{{offer}}/accept": Row(ONESELF, f"{_CLUB}/offers/of_nothing/accept", 400, {}),
+    f"POST {_CLUB}/deals/{{deal}}/cancel": Row(OF_COMPANIES, f"{_CLUB}/deals/{{deal}}/cancel", 400, {}),
+    f"POST {_CLUB}/payouts/{{payout}}/approve": Row(OF_COMPANIES, f"{_CLUB}/payouts/{{payout}}/approve", 400, {}),
+    f"POST {_CLUB}/payouts/{{payout}}/redirect": Row(
+        OF_COMPANIES, f"{_CLUB}/payouts/{{payout}}/redirect", 400, {}
+    ),
+    f"POST {_CLUB}/payouts/{{payout}}/give-up": Row(OF_COMPANIES, f"{_CLUB}/payouts/{{payout}}/give-up", 400, {}),
+    f"POST {_CLUB}/payouts/{{payout}}/retry": Row(
+        OF_COMPANIES, f"{_CLUB}/payouts/{{payout}}/retry", 422, owner_answers=200
+    ),
+    f"POST {_CLUB}/withdrawals": Row(ONESELF, f"{_CLUB}/withdrawals", 400, {}),
+    f"POST {_CLUB}/deposits/fund": Row(FOR_MEMBERS, f"{_CLUB}/deposits/fund", 403, _MOVE, 422, 403),
+    f"POST {_CLUB}/deposits/hold": Row(OPERATION, f"{_CLUB}/deposits/hold", 422, _MOVE),
+    f"POST {_CLUB}/deposits/release": Row(OPERATION, f"{_CLUB}/deposits/release", 422, _MOVE),
+    f"POST {_CLUB}/deposits/penalty": Row(OPERATION, f"{_CLUB}/deposits/penalty", 422, _MOVE),
+    f"POST {_CLUB}/deposits/adjust": Row(OPERATION, f"{_CLUB}/deposits/adjust", 422, _MOVE),
+    f"POST {_CLUB}/pairs": Row(OPERATION, f"{_CLUB}/pairs", 400, {}),
+    f"POST {_CLUB}/pairs/{{pair}}/enable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/enable", 404),
+    f"POST {_CLUB}/pairs/{{pair}}/disable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/disable", 404),
+    f"POST {_CLUB}/sessions/close": Row(ONESELF, f"{_CLUB}/sessions/close", 400, {}),
+    f"POST {_CLUB}/freezes": Row(ONESELF, f"{_CLUB}/freezes", 400, {}),
+    f"POST {_CLUB}/freezes/{{freeze}}/lift": Row(OPERATION, f"{_CLUB}/freezes/nothing/lift", 422),
+    f"POST {_CLUB}/demo/pay-in": Row(OPERATION, f"{_CLUB}/demo/pay-in", 400, {}),
 }
 
 NOBODY_ANSWERS = {"POST /api/v1/auth/refresh": 401}

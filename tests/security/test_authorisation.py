@@ -8,12 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.clock import now_ms
+from adapters.chains.tron.devnet.devnet import demo_account
 from api.routes import all_routes
 from api.routing import PATH_NAMES
 from engine.access.principals import Access
-from engine.ids import AccountId, UserId
+from engine.ids import AccountId, CompanyId, MemberId, UserId
+from engine.settlement.companies import Member, Role
 from storage.accounts import Accounts, Environment, NewAccount
+from storage.companies import Companies
 from tests.api.browser import Browser, browsing, enrol
+from tests.api.club import club_is_ready, make_deal
 from tests.api.conftest import Api
 from tests.security.matrix import NOBODY_ANSWERS, ROWS, Opens, Row
 
@@ -54,7 +59,29 @@ async def cast(api: Api) -> AsyncIterator[Cast]:
         session = next(each["id"] for each in sessions if not each["current"])
         await enrol(api, spare)
         user = (await spare.get("/session")).body["user"]["id"]
-        yield Cast(browsers, {"bot": made.body["id"], "account": account, "session": session, "user": user})
+        names = {"bot": made.body["id"], "account": account, "session": session, "user": user}
+        yield Cast(browsers, names | await in_the_club(api, UserId(owner)))
+
+
+async def in_the_club(api: Api, owner: UserId) -> dict[str, str]:
+    """Let the owner act for a company of the demo's that has a deal, a payout and an address to be proved."""
+    await club_is_ready(api)
+    companies, member = Companies(api.engine.database), MemberId(f"mb_{uuid.uuid4().hex[:8]}")
+    await companies.add_member(Member(member, "Owner", now_ms(), owner))
+    await companies.set_roles(CompanyId("co_aurora"), member, list(Role), "test")
+    deal = await make_deal(api, "aurora", "borealis", "25")
+    withdrawn = await api.post(
+        "/api/v1/club/withdrawals?member=mb_auroraadmin",
+        {"company": "co_aurora", "token": "tron:USDT", "amount": "5", "wallet": "wa_aurorausdt"},
+    )
+    assert withdrawn.status == 201, withdrawn.body
+    address = demo_account("somebody", uuid.uuid4().hex)[0]
+    wallet = await api.post(
+        "/api/v1/club/wallets?member=mb_auroraadmin",
+        {"company": "co_aurora", "token": "tron:USDT", "address": address},
+    )
+    assert wallet.status == 201, wallet.body
+    return {"deal": deal["id"], "payout": withdrawn.body["id"], "wallet": wallet.body["id"]}
 
 
 def test_every_route_has_a_row_and_every_row_a_route() -> None:
@@ -109,8 +136,10 @@ def expected(name: str, row: Row, role: str) -> int:
             return 401
         case (("other" | "owner"), Opens.OPERATION):
             return 403
-        case "other", Opens.OWNED:
+        case "other", (Opens.OWNED | Opens.OF_COMPANIES):
             return 404
+        case "other", Opens.FOR_MEMBERS:
+            return row.other_answers
         case "other", Opens.ACCOUNT_IN_BODY:
             return 422
         case "owner", _ if row.owner_answers:

@@ -20,6 +20,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.incoming import Incoming, Taken
 from storage.incoming_reversal import Reversals, RolledBack
 from storage.leases import Lease, Leases
+from tests.invariants import assert_books_hold
 
 START = Instant(1_800_000_000_000)
 BLOCK_MS = 3_000
@@ -169,9 +170,9 @@ class Club:
     async def fingerprint(self) -> dict[str, object]:
         """Give everything that taking a block may change."""
         tables = (
-            "incoming_tx outgoing_tx chain_fee chain_cursor chain_block deal payout payout_task "
-            "ledger_transfer ledger_account outbox audit wallet alarm"
-        ).split()
+            *("incoming_tx", "outgoing_tx", "chain_fee", "chain_cursor", "chain_block", "deal", "payout"),
+            *("payout_task", "ledger_transfer", "ledger_account", "outbox", "audit", "wallet", "alarm"),
+        )
         return {
             table: [tuple(row) for row in await self.database.rows(f"SELECT * FROM {table} AS t ORDER BY t::text")]
             for table in tables
@@ -234,6 +235,7 @@ async def fresh_club(server: EmbeddedPostgres, *, approvals: int = 0) -> AsyncIt
         club = Club(database)
         await club.open(approvals=approvals)
         yield club
+        await assert_books_hold(database)
     await _execute(server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -16,12 +16,11 @@ from engine.ledger import accounts
 from engine.settlement.deals import DealStatus, Mode
 from engine.settlement.offers import Side
 from engine.settlement.tiers import Tier
-from storage import trust_sessions
+from storage import invariants, trust_sessions
 from storage.database import Database
 from storage.leases import Leases
-from storage.settlement_invariants import SETTLEMENT_INVARIANTS
 from tests.club import DAY, DOLLAR, HOUR, USDC, USDT, Club, command
-from tests.payouts.conftest import own_database, own_dsn
+from tests.payouts.fixtures import own_database, own_dsn
 
 __all__ = ["own_database", "own_dsn"]
 
@@ -138,9 +137,7 @@ class Weeks:
     # ------------------------------------------------------------------ what must hold
 
     async def check(self) -> None:
-        for name, sentence, sql in SETTLEMENT_INVARIANTS:
-            breaches = await self.club.database.rows(sql)
-            assert not breaches, f"{name}: {sentence} {breaches}"
+        assert await invariants.check(self.club.database) == []
         assert await self._still_owed() == {key: units for key, units in self.owed.items() if units}
         await self._check_money()
 

@@ -8,6 +8,7 @@ A transaction's id is the SHA-256 of these bytes: known before anybody has seen 
 """
 
 import hashlib
+from typing import Any
 
 import msgspec
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -89,7 +90,8 @@ def encode(transfer: Transfer) -> bytes:
         timestamp=transfer.timestamp_ms,
         fee_limit=transfer.fee_limit,
     )
-    return raw.SerializeToString(deterministic=True)
+    written: bytes = raw.SerializeToString(deterministic=True)
+    return written
 
 
 def decode(raw: bytes) -> Transfer:
@@ -149,7 +151,8 @@ def tx_id(raw: bytes) -> TxId:
 def join(raw: bytes, signature: bytes) -> bytes:
     """Give a whole transaction: what is broadcast. Nothing is checked here."""
     message = tron_pb2.Transaction(raw_data=tron_pb2.Transaction.raw.FromString(raw), signature=[signature])
-    return message.SerializeToString(deterministic=True)
+    written: bytes = message.SerializeToString(deterministic=True)
+    return written
 
 
 def split(content: bytes) -> tuple[bytes, bytes]:
@@ -228,9 +231,9 @@ def _coin_fields(contract: tron_pb2.Transaction.Contract) -> tuple[str, str, str
     return _text("sender", coin.owner_address), _text("recipient", coin.to_address), "", coin.amount
 
 
-def _parse(kind: type, contract: tron_pb2.Transaction.Contract):  # type: ignore[no-untyped-def]
+def _parse(kind: Any, contract: tron_pb2.Transaction.Contract) -> Any:
     try:
-        return kind.FromString(contract.parameter.value)  # type: ignore[attr-defined]
+        return kind.FromString(contract.parameter.value)
     except DecodeError:
         raise BytesDiffer("parameter: these bytes are no transfer") from None
 

@@ -157,7 +157,8 @@ class _Memory:
     async def get(self, good_ms: int, key: Hashable, ask: Callable[[], Awaitable[_T]]) -> _T:
         now = self._clock()
         if key in self._kept and 0 <= now - self._kept[key][0] < good_ms:
-            return self._kept[key][1]
+            kept: _T = self._kept[key][1]
+            return kept
         answer = await ask()
         if len(self._kept) >= _REMEMBERED:
             self._kept.clear()

@@ -5,7 +5,7 @@ each header, each block's transfers and receipts. A node that is behind or says 
 something else stops the reading and is reported.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron import blocks
@@ -23,18 +23,16 @@ class TronReader:
 
     async def final_head(self) -> BlockRef:
         """Give the newest final block that enough nodes have, and that is the same on all that have it."""
-        answers = await self._pool.each(self._nodes.final_head)
-        heads = {name: head for name, head in answers.items() if isinstance(head, BlockRef)}
-        if len(heads) < self._pool.quorum:
-            errors = [str(answer) for answer in answers.values() if isinstance(answer, VenueError)]
-            raise Retryable(f"too few nodes of {self._pool.network} tell their final head: {'; '.join(errors)}")
+        heads = self._enough(await self._pool.each(self._nodes.final_head), "the final head")
         # The second newest head of all is the newest block that two nodes have.
         number = sorted((head.number for head in heads.values()), reverse=True)[self._pool.quorum - 1]
-        same = {
-            name: head if head.number == number else await self._nodes.header(name, number)
-            for name, head in heads.items()
-            if head.number >= number
-        }
+
+        async def there(name: str) -> BlockRef:
+            head = heads[name]
+            return head if head.number == number else await self._nodes.header(name, number)
+
+        have_it = [name for name, head in heads.items() if head.number >= number]
+        same = self._enough(await self._pool.each(there, have_it), f"block {number}")
         one, *others = same.values()
         if any(other != one for other in others):
             raise self._pool.disagree(f"block {number} is not the same on {' and '.join(same)}")
@@ -54,7 +52,7 @@ class TronReader:
         infos = await self._nodes.infos(name, block)
         try:
             return blocks.assemble(block, infos, touching)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise self._pool.spoilt(name, f"block {number} cannot be read: {error!r}") from error
 
     async def header(self, number: int) -> BlockRef:
@@ -69,3 +67,10 @@ class TronReader:
             )
         account = await self._pool.first(lambda name: self._nodes.account(name, address, final=True))
         return account.balance if account else 0
+
+    def _enough(self, answers: Mapping[str, BlockRef | VenueError], what: str) -> dict[str, BlockRef]:
+        told = {name: answer for name, answer in answers.items() if isinstance(answer, BlockRef)}
+        if len(told) < self._pool.quorum:
+            errors = "; ".join(str(answer) for answer in answers.values() if isinstance(answer, VenueError))
+            raise Retryable(f"too few nodes of {self._pool.network} tell {what}: {errors}")
+        return told

@@ -9,8 +9,9 @@ concluded from a node that does not find a transaction, that lags, or that leave
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 import msgspec
 
@@ -25,7 +26,8 @@ from engine.payments.chain import Absent, Block, BlockRef, Included, Outcome, Pa
 _REMEMBERED_BLOCKS = 600
 """Half an hour of each node's chain: some 25 MB at mainnet's 300 transactions a block."""
 _AT_ONCE = 8
-"""Blocks asked of one node at the same time while catching up."""
+"""Questions to one node at the same time while catching up."""
+_T = TypeVar("_T")
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class NodeScan:
         gone: set[TxId] = set()
         for start in range(0, len(deaths), _AT_ONCE):
             some = list(deaths)[start : start + _AT_ONCE]
-            known = await asyncio.gather(*(self._nodes.knows(self._name, tx_id) for tx_id in some))
+            known = await _together(self._nodes.knows(self._name, tx_id) for tx_id in some)
             gone |= {tx_id for tx_id, is_known in zip(some, known, strict=True) if not is_known}
         if len(gone) < len(deaths):
             self.forget()
@@ -115,7 +117,7 @@ class NodeScan:
 
     async def _fetch(self, numbers: Sequence[int]) -> None:
         missing = [number for number in numbers if number not in self._blocks]
-        for block in await asyncio.gather(*(self._nodes.block(self._name, number) for number in missing)):
+        for block in await _together(self._nodes.block(self._name, number) for number in missing):
             self._blocks[block.ref.number] = _Seen(block.ref, wire.tx_ids(block))
         while len(self._blocks) > _REMEMBERED_BLOCKS + len(numbers):
             self._blocks.popitem(last=False)
@@ -123,7 +125,8 @@ class NodeScan:
     async def _judge(
         self, reference: BlockRef, run: Sequence[_Seen], group: Sequence[Watched]
     ) -> dict[TxId, View]:
-        holder = {tx_id: seen.ref for seen in run for tx_id in seen.tx_ids}
+        wanted = {it.tx_id for it in group}
+        holder = {tx_id: seen.ref for seen in run for tx_id in wanted & seen.tx_ids}
         contents: dict[int, Block] = {}
         views: dict[TxId, View] = {}
         for it in group:
@@ -158,17 +161,19 @@ def outcome(views: Mapping[str, View], quorum: int) -> Outcome | str:
 
     One chain that holds the payout is enough to make every proof of its death worthless.
     """
-    included = {name: view for name, view in views.items() if isinstance(view, Included)}
-    dead = {name: view for name, view in views.items() if isinstance(view, Dead)}
-    if included and dead:
-        return f"included on {' and '.join(included)}, dead on {' and '.join(dead)}"
-    said: list[Included | Dead] = [*included.values(), *dead.values()]
-    if any(view != said[0] for view in said):
-        return f"told otherwise on each of {' and '.join([*included, *dead])}"
+    said = {name: view for name, view in views.items() if view is not None}
+    if len(set(said.values())) > 1:
+        return "; ".join(f"{_in_words(view)} on {name}" for name, view in said.items())
     if len(said) < quorum:
         return Pending()
-    one = said[0]
-    return one if isinstance(one, Included) else Absent(up_to=one.up_to, witnesses=tuple(dead))
+    one = next(iter(said.values()))
+    return one if isinstance(one, Included) else Absent(up_to=one.up_to, witnesses=tuple(said))
+
+
+def _in_words(view: Included | Dead) -> str:
+    if isinstance(view, Dead):
+        return f"dead since block {view.up_to.id}"
+    return f"in block {view.block.id} with {view.receipt.result} and {view.moved_units} units moved"
 
 
 async def outcomes(pool: NodePool, scans: Mapping[str, NodeScan], watched: Sequence[Watched]) -> list[Outcome]:
@@ -205,6 +210,15 @@ async def _confirmed(pool: NodePool, scans: Mapping[str, NodeScan], deaths: Mapp
     for name, stood_by in (await pool.each(lambda name: scans[name].stands_by(witnessed[name]))).items():
         certain -= witnessed[name].keys() - (set() if isinstance(stood_by, VenueError) else stood_by)
     return certain
+
+
+async def _together(questions: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Wait for all answers, then raise the first error if there is one: no question outlives its asker."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _dead(reference: BlockRef, run: Sequence[_Seen], expires_at_ms: int) -> Dead | None:

@@ -3,7 +3,7 @@
 Each function turns one answer into facts, or raises ValueError: that is the node's failure, never an empty result.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,7 @@ from adapters.chains.rpc import Answer
 from engine.ids import Instant, TxId
 from engine.payments.chain import BlockRef, BroadcastAnswer
 
+_T = TypeVar("_T")
 _NO_TRANSACTIONS = "0" * 64
 _ID_DIGITS = 64
 _INVALID, _NO_CALLS = "CONTRACT_VALIDATE_ERROR", "not support constant"
@@ -122,6 +123,35 @@ class Resources(msgspec.Struct, frozen=True):
         return max(0, self.EnergyLimit - self.EnergyUsed)
 
 
+class ChainParameter(msgspec.Struct, frozen=True):
+    """A number that the producers have voted for. Zero is left out."""
+
+    key: str
+    value: int = 0
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """All of them."""
+
+    chainParameter: tuple[ChainParameter, ...] = ()
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """How a call went: `result` is true of a revert too, which has a message."""
+
+    result: bool = False
+    code: str = ""
+    message: str = ""
+
+
+class TriedCall(msgspec.Struct, frozen=True):
+    """A constant call as a node answers it."""
+
+    result: CallResult
+    energy_used: int = 0
+    constant_result: tuple[str, ...] = ()
+
+
 class Call(msgspec.Struct, frozen=True):
     """A call that was tried without a transaction."""
 
@@ -195,24 +225,20 @@ def resources(answer: Answer) -> Resources:
 
 def parameters(answer: Answer) -> dict[str, int]:
     """Read the chain's parameters; one without a value is zero."""
-    rows = _convert(answer, dict[str, list[dict[str, Any]]]).get("chainParameter", [])
-    found = {str(row.get("key")): int(row.get("value", 0)) for row in rows}
-    if not found:
+    rows = _convert(answer, Parameters).chainParameter
+    if not rows:
         raise ValueError("no chain parameters")
-    return found
+    return {row.key: row.value for row in rows}
 
 
 def call(answer: Answer) -> Call:
     """Read a constant call. A revert, or a contract that does not exist, is an answer; ValueError if it was not
     tried: nodes answer constant calls only when they are configured to."""
-    if not isinstance(answer, dict) or not isinstance(answer.get("result"), dict):
-        raise ValueError("no result of a call")
-    result = answer["result"]
-    words = _words(result.get("message"))
-    if not result.get("result") and (result.get("code") != _INVALID or _NO_CALLS in words):
-        raise ValueError(f"the call was not tried: {result.get('code')} {words}")
-    output = "".join(answer.get("constant_result") or [])
-    return Call(int(answer.get("energy_used", 0)), bytes.fromhex(output), words)
+    tried = _convert(answer, TriedCall)
+    words = _words(tried.result.message)
+    if not tried.result.result and (tried.result.code != _INVALID or _NO_CALLS in words):
+        raise ValueError(f"the call was not tried: {tried.result.code} {words}")
+    return Call(tried.energy_used, bytes.fromhex("".join(tried.constant_result)), words)
 
 
 def broadcast_answer(answer: Answer) -> BroadcastAnswer:
@@ -235,10 +261,8 @@ def tx_ids(found: NodeBlock) -> frozenset[TxId]:
     return frozenset(TxId(transaction.txID) for transaction in found.transactions)
 
 
-def _words(message: object) -> str:
+def _words(message: str) -> str:
     """Give java-tron's messages as text: some come in hex, some do not."""
-    if not isinstance(message, str):
-        return ""
     try:
         return bytes.fromhex(message).decode()
     except ValueError:
@@ -255,7 +279,7 @@ def _is_id(digits: str) -> bool:
     return True
 
 
-def _convert(answer: Answer, kind: Any) -> Any:
+def _convert(answer: Answer, kind: type[_T]) -> _T:
     try:
         return msgspec.convert(answer, kind)
     except msgspec.ValidationError as error:

@@ -129,7 +129,7 @@ class Chain:
         self.head_world.check_permission(transaction)
         self._check_reference(transaction)
         self._check_size_and_expiration(transaction)
-        if transaction.id in self.included_in or transaction.id in self.waiting:
+        if transaction.id in self.included_in or self._is_near(transaction.id):
             raise Refused("DUP_TRANSACTION_ERROR", "Dup transaction.")
         self.head_world.check(transaction, self.head.time_ms)
         self.waiting[transaction.id] = _Waiting(transaction, 0)
@@ -139,10 +139,14 @@ class Chain:
         if transaction.id not in self.included_in and transaction.id not in self.waiting:
             self.waiting[transaction.id] = _Waiting(transaction, self.head.number + 1 + blocks)
 
-    def waiting_transaction(self, transaction_id: str) -> Transaction | None:
-        """Give a transaction that waits for a block."""
+    def _is_near(self, transaction_id: str) -> bool:
+        """Tell whether a transaction may be in the next block. One that is still on its way no node knows."""
         found = self.waiting.get(transaction_id)
-        return None if found is None else found.transaction
+        return found is not None and found.from_number <= self.head.number + 1
+
+    def pending(self) -> dict[str, Transaction]:
+        """Give what nodes know and no block holds, by id."""
+        return {name: each.transaction for name, each in self.waiting.items() if self._is_near(name)}
 
     def decree(self, decree: Decree) -> None:
         """Have something done at the beginning of the next block."""
@@ -241,10 +245,8 @@ class Chain:
         to_number = self.head.number - depth
         if depth < 1 or to_number < 0 or (to_number < self.solid_number and not rewrite_solid):
             raise ValueError(f"{depth} blocks back from {self.head.number}: block {self.solid_number} is solid")
-        self._forks += 1
-        self._turn += 1
-        chance = random.Random(f"{self.rules.seed}/fork/{self._forks}")  # noqa: S311
         abandoned = self._go_back(to_number)
+        chance = random.Random(f"{self.rules.seed}/fork/{self._forks}")  # noqa: S311
         survivors: list[Transaction] = []
         forgotten: list[Transaction] = []
         for block in abandoned:
@@ -279,6 +281,8 @@ class Chain:
             for included in block.included:
                 del self.included_in[included.transaction.id]
         self._solid = min(self._solid, number)
+        self._forks += 1
+        self._turn += 1  # Other producers than before, so that the same transactions make another block.
         return gone
 
     # ------------------------------------------------------------------ a restart
@@ -286,8 +290,6 @@ class Chain:
     def replay(self, back_to: int | None, blocks: Sequence[Sealed]) -> None:
         """Do again what a chain with the same rules did once; raise ValueError if that gives another block."""
         if back_to is not None:
-            self._forks += 1
-            self._turn += 1
             self.abandoned = self._go_back(back_to)
         for block in blocks:
             again = self._append(block.time_ms, block.witness, block.decrees, block.transactions)

@@ -6,7 +6,8 @@ from coincurve import PrivateKey
 
 from .accounts import Account
 from .blocks import Block
-from .transactions import Call, address_text, shown, shown_permission
+from .transaction_json import address_text, shown, shown_permission
+from .transactions import Call
 from .world import Included, World
 
 KEPT = 4_096

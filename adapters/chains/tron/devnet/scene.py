@@ -28,7 +28,11 @@ class Scene:
     @property
     def solid_number(self) -> int:
         """Give the newest block that the node calls solid."""
-        return max(0, min(self._chain.solid_number, self.head_number + self.view.lag) - self.view.lag)
+        solid = self._chain.solid_number
+        if self.view.on_abandoned and self._chain.abandoned:
+            # Too few producers are on that branch to make any of its blocks solid.
+            solid = min(solid, self._chain.abandoned[0].number - 1)
+        return max(0, solid - self.view.lag)
 
     def limit(self, *, solid: bool) -> int:
         """Give the newest number that may be shown."""
@@ -38,9 +42,10 @@ class Scene:
         """Give a block as the node has it, whole; None where it has none."""
         if not 0 <= number <= self.head_number or number in self.view.missing:
             return None
-        return self._block(number)
+        return self.known(number)
 
-    def _block(self, number: int) -> Block:
+    def known(self, number: int) -> Block:
+        """Give a block that the node knows of, even if it lacks its content."""
         view = self.view
         if view.on_abandoned and self._chain.abandoned and number >= self._chain.abandoned[0].number:
             return self._chain.abandoned[number - self._chain.abandoned[0].number]

@@ -60,10 +60,15 @@ class Server:
         self._runners.clear()
 
     async def _produce_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._until_next_slot_s())
-            if self.produces:
-                self.devnet.produce()
+        try:
+            while True:
+                await asyncio.sleep(self._until_next_slot_s())
+                if self.produces:
+                    self.devnet.produce()
+        except Exception:
+            # A chain that stands still says why: a full disk, most likely, which the journal meets.
+            log.exception("devnet.stopped head=%d", self.devnet.head.number)
+            raise
 
     def _until_next_slot_s(self) -> float:
         block_ms = self.devnet.rules.block_ms

@@ -1,6 +1,6 @@
 // Makes transactions with unmodified tronweb, offline, and prints them: what our encoder must write byte for byte.
 //
-//   node golden_vectors.js > ../tron/golden_vectors.json      after `npm ci` in this folder
+//   node golden_vectors.js > ../tron/golden_vectors.json      after install.py beside it
 //
 // Nothing is random: keys, blocks and times are fixed, and tronweb signs deterministically.
 

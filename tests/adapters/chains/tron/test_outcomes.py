@@ -362,6 +362,32 @@ async def test_witnesses_that_lied_one_after_the_other_are_asked_once_more() -> 
     assert isinstance(await payout.outcome(), Included)
 
 
+async def test_a_node_that_hid_it_once_and_does_no_more_is_believed_again() -> None:
+    payout = Payout()
+    payout.village.produce(payout.transaction())
+    payout.village.tamper("main", without(payout.signed.tx_id))
+    payout.live_on(PAST)
+    assert await payout.outcome() == Pending()
+    payout.village.tampers["main"] = []
+    assert isinstance(await payout.outcome(), Included)
+
+
+async def test_a_last_block_that_is_another_by_now_is_no_proof() -> None:
+    payout = Payout("only")
+    payout.live_on(PAST)
+    asked_by_id = "walletsolidity/gettransactioninfobyid"
+    payout.village.tamper("only", lambda path, body, answer: [] if path == asked_by_id else answer)
+    payout.live_on(2)
+    assert await payout.outcome() == Pending()
+    payout.village.tampers["only"] = []
+    village, last = payout.village, payout.reference.number + PAST
+    village.blocks[last] = make_block(last, village.ref(last - 1).id, [trc20("cd" * 32, wallet(1), wallet(2), 1)])
+    assert await payout.outcome() == Pending()
+    found = await payout.outcome()
+    assert isinstance(found, Absent)
+    assert found.up_to == village.ref(last)
+
+
 async def test_a_witness_that_falls_silent_before_it_is_asked_again_is_none() -> None:
     payout = Payout()
     payout.live_on(PAST)
@@ -431,6 +457,23 @@ async def test_payouts_of_several_references_are_each_judged_from_their_own() ->
     assert found[0] == Pending()
     assert isinstance(found[1], Absent)
     assert found[1].up_to.number == early.reference.number + 4
+
+
+async def test_payouts_of_one_reference_have_each_their_own_last_chance() -> None:
+    village = Village()
+    chain = TronPayouts(village.pool, village.clock)
+    reference = village.ref(village.final)
+    short, long = (intent(reference, task, lives_ms=task * 5 * BLOCK_MS) for task in (1, 2))
+    for _ in range(8):
+        village.produce()
+    signed = [sign(chain, short), sign(chain, long)]
+    dead, alive = await chain.outcomes(signed, [short, long])
+    assert isinstance(dead, Absent)
+    assert alive == Pending()
+    for _ in range(10):
+        village.produce()
+    found = await chain.outcomes(signed, [short, long])
+    assert [it.up_to.number - reference.number for it in found if isinstance(it, Absent)] == [6, 11]
 
 
 async def test_nothing_under_way_asks_nobody() -> None:

@@ -74,6 +74,15 @@ async def test_one_of_two_nodes_alone_tells_no_head() -> None:
         await village.reader.final_head()
 
 
+async def test_one_of_three_may_fail_half_way() -> None:
+    village = Reading("one", "two", "three")
+    village.final_of["one"] = village.final - 1
+    village.final_of["two"] = village.final - 1
+    by_number = "id_or_num"
+    village.tamper("three", lambda path, body, answer: [] if by_number in body else answer)
+    assert await village.reader.final_head() == village.ref(village.final - 1)
+
+
 async def test_one_of_three_may_be_silent() -> None:
     village = Reading("one", "two", "three")
     village.silent.add("one")
@@ -142,6 +151,7 @@ def _other(**changes: Any) -> dict[str, Any]:
 TOPICS = _other()["topics"]
 RESEMBLING = {
     "a collectible": _other(topics=[*TOPICS, "00" * 31 + "05"], data=""),
+    "a collectible with an amount": _other(topics=[*TOPICS, "00" * 31 + "05"]),
     "no recipient": _other(topics=TOPICS[:2]),
     "no amount": _other(data=""),
     "two amounts": _other(data="00" * 64),

@@ -1,13 +1,13 @@
 """Who may sign what: owner, active permissions, thresholds, and the words of a refusal."""
 
 from adapters.chains.tron.devnet.accounts import DEFAULT_OPERATIONS
+from adapters.chains.tron.devnet.transaction_json import shown
 from adapters.chains.tron.devnet.transactions import (
     Call,
     Key,
     Permission,
     Transaction,
     UpdatePermissions,
-    shown,
 )
 
 from .town import ALICE, BOB, CAROL, TRX, Person, Town, transfer_of_trx

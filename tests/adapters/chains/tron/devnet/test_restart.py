@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -95,6 +96,8 @@ def test_a_folder_serves_one_process_and_one_chain(tmp_path: Path) -> None:
     with pytest.raises(JournalRefused, match="another devnet is running"):
         Journal(tmp_path)
     journal.close()
+    with pytest.raises(JournalRefused, match="no chain can be kept in"):
+        Journal(tmp_path / FILE_NAME / "devnet")
     with pytest.raises(JournalRefused, match="solid_lag 18, not 3"):
         Journal(tmp_path).open(lambda: RULES.genesis_ms, Rules(solid_lag=3), {})
 
@@ -241,7 +244,7 @@ async def test_the_command_survives_kills_with_every_block_that_anybody_saw(
     seen: dict[int, str] = {}
     sent: list[str] = []
     async with aiohttp.ClientSession() as session:
-        for life in range(4):
+        for life in range(2):
             command = Command(tmp_path / "chain")
             commands.append(command)
             main = command.words["main"]
@@ -274,3 +277,37 @@ async def test_the_command_survives_kills_with_every_block_that_anybody_saw(
         command.process.send_signal(signal.SIGTERM)
         assert command.process.wait(timeout=10) == 0
     assert key.secret
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("folder", "another devnet is running in {home}"),
+        ("seed", "has seed trellis, not other"),
+        ("port", "The devnet cannot listen: "),
+    ],
+)
+def test_the_command_says_in_a_line_why_it_does_not_start(tmp_path: Path, spoil: str, words: str) -> None:
+    home = tmp_path / "chain"
+    arguments = ["devnet", "tron", "--port", "0", "--home", str(home)]
+    journal = Journal(home)
+    journal.open(lambda: RULES.genesis_ms, RULES, {})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        if spoil != "folder":
+            journal.close()
+        if spoil == "seed":
+            arguments += ["--seed", "other"]
+        if spoil == "port":
+            arguments[3] = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "trellis.py"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == 1
+    assert words.format(home=home) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,1 @@
+"""What the pass-through benchmark is made of."""

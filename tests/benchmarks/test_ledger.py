@@ -1,0 +1,21 @@
+"""The ledger benchmark, tiny: that both ways of posting end with the same books. No figure is judged here."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.ledger import Settings, ledger_benchmark, show
+from benchmarks.posting.load import Shape
+
+TINY = Settings(accounts=20, clients=4, batch=50, callers=8, seconds=0.05, rounds=1, compared=120, grow=2_000)
+
+
+async def test_batches_and_row_locks_end_with_the_same_books(folder: Path) -> None:
+    report = await ledger_benchmark(TINY, folder)
+    console = Console(record=True, width=140)
+    show(report, console)
+    assert report.differences == []
+    assert report.compared == 2 * TINY.compared
+    assert set(report.rates) == set(report.group_commit) == set(Shape)
+    assert report.growth[-1].transfers >= TINY.grow
+    assert "240 transfers compared, 0 differences" in console.export_text()
