@@ -363,7 +363,7 @@ async def test_an_address_becomes_active_by_its_proof_and_its_cooling_off(world:
     async with world.database.transaction() as connection:
         assert await address_book.active_wallet(connection, row.id, world.now) is None
         assert [each.id for each in await address_book.challenges(connection, [PAYEE], world.now)] == [row.id]
-        assert await address_book.prove(connection, row.id, world.now, AllowListPolicy(cooling_off_ms=5_000))
+        assert await address_book.prove(connection, row.id, world.now)
         assert not await address_book.prove(connection, row.id, world.now)
         later = type(world.now)(world.now + 5_000)
         assert await address_book.active_wallet(connection, row.id, type(later)(later - 1)) is None
