@@ -33,7 +33,7 @@ from engine.payments.payout import Purpose, TaskState, WaitsFor, task_of, whole_
 from engine.payments.velocity import PayoutPolicy
 from storage import audit, ledger, outbox
 from storage.address_book import allowed_wallet
-from storage.database import Connection, Database
+from storage.database import Connection, Database, transpose
 from storage.events import wake_signers
 from storage.rows import (
     AlreadyExistsDifferently,
@@ -332,16 +332,17 @@ async def _hold(connection: Connection, planned: Sequence[_Planned]) -> dict[Pay
 async def _insert(connection: Connection, planned: Sequence[_Planned]) -> None:
     if not planned:
         return
-    await connection.executemany(
+    await connection.execute(
         """
         INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token,
                             to_address, wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                             $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
+                             $14::integer[], $15::bytea[])
         """,
-        [
-            (*msgspec.structs.astuple(plan.new), plan.policy.approvals, fields_hash(plan.new.fields))
-            for plan in planned
-        ],
+        *transpose([plan.new for plan in planned]),
+        [plan.policy.approvals for plan in planned],
+        [fields_hash(plan.new.fields) for plan in planned],
     )
     tasks = [(plan.new, part, units) for plan in planned for part, units in enumerate(plan.parts, 1)]
     await connection.execute(
