@@ -4,6 +4,7 @@ Offers, deals and approvals go through the doors that people use. Only the membe
 rows, as if they had joined long ago.
 """
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ PAYEES = 10
 COIN = 1_000_000
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+ARMING_AT_ONCE = 4
 LEAST_UNITS = 20 * COIN
 TREASURY = "treasury"
 HOT_SUN, HOT_UNITS = 1_000_000 * COIN, 5_000_000 * COIN
@@ -136,11 +138,17 @@ class Club:
 
     async def arm(self, count: int) -> list[Armed]:
         """Make deals that the payer is to pay, each of an amount of its own, and approve their payouts twice."""
-        return [await self._arm_one() for _ in range(count)]
+        first, self._count = self._count + 1, self._count + count
+        numbers = iter(range(first, first + count))
 
-    async def _arm_one(self) -> Armed:
-        self._count += 1
-        number, now = self._count, now_ms()
+        async def arm_rest() -> list[Armed]:
+            return [await self._arm_one(number) for number in numbers]
+
+        groups = await asyncio.gather(*(arm_rest() for _ in range(ARMING_AT_ONCE)))
+        return [one for group in groups for one in group]
+
+    async def _arm_one(self, number: int) -> Armed:
+        now = now_ms()
         wallet, (payee, address) = list(self._payees.items())[number % len(self._payees)]
         units = LEAST_UNITS + number
         new = NewOffer(

@@ -104,7 +104,12 @@ class People:
         await self._look_at_payouts()
         await self._expire_deals()
         if self._world.dice.hits(self._world.dice.odds.people):
-            await self._random.choice((self._freeze, self._freeze, self._revoke, self._lower_cap, self._redirect))()
+            deeds = [self._freeze, self._freeze, self._lower_cap]
+            if not self._world.dice.odds.restore:
+                # What was redirected and is forgotten goes to the first address, which was approved as well: right
+                # by the book, and nobody could say afterwards what had been agreed.
+                deeds += [self._revoke, self._redirect]
+            await self._random.choice(deeds)()
         await self._change_back()
 
     def shown(self, payout: str, units: int) -> None:

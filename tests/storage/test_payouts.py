@@ -213,6 +213,7 @@ async def test_a_field_changed_behind_our_back_voids_the_approvals(world: World)
     await need(world, 1)
     payout = await world.pay()
     await Decisions(world.database).approve(await world.fields(payout), PAYER, world.says(ANNA))
+    world.is_tampered = True
     thief = await world.add_wallet("thief")
     await world.database.rows(
         "UPDATE payout SET to_address = $2, wallet_id = $3 WHERE id = $1 RETURNING 1",
