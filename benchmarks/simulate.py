@@ -6,7 +6,6 @@ story of one world, which is the same each time.
 """
 
 import argparse
-import asyncio
 import shutil
 import sys
 import tempfile
@@ -82,7 +81,7 @@ class Summary(msgspec.Struct):
         )
 
 
-async def simulate(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
+async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
     """Run everything in `folder`."""
     began_s = time.monotonic()
     summary = Summary()
@@ -154,7 +153,7 @@ def main() -> int:
     plan = Plan(seeds=options.seeds, first_seed=options.first, kills=options.kills)
     # Not below a private folder: PostgreSQL runs under an account of its own when we are root.
     folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
-    summary = uvloop.run(simulate(plan, folder, console.print))
+    summary = uvloop.run(run(plan, folder, console.print))
     show(summary, console)
     path = save(result("simulate", machine, msgspec.to_builtins(plan), msgspec.to_builtins(summary)))
     console.print(f"written to {path.name}")
@@ -178,10 +177,9 @@ def _options() -> argparse.Namespace:
 @click.option("--payouts", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--trace", is_flag=True, help="Tell every event, not only the end.")
 @click.option("--bug", type=click.Choice(list(PLANTED)), help="Plant a bug first.")
-def command(seed: int, payouts: int, trace: bool, bug: str | None) -> None:
+def simulate(seed: int, payouts: int, trace: bool, bug: str | None) -> None:
     """Tell the story of one simulated world: faults, crashes, and what became of every payout."""
-    job = Job("planted" if bug else "seed", seed, bug or "", payouts)
-    report = uvloop.run(_tell_one(job)) if not trace else _trace_one(job)
+    report = uvloop.run(_tell_one(Job("planted" if bug else "seed", seed, bug or "", payouts, trace)))
     console = Console()
     table(console, f"Seed {seed}", ("", "count"), sorted(report.counts.items()))
     table(console, "What went wrong on purpose", ("fault", "times"), sorted(report.faults.items()))
@@ -199,14 +197,6 @@ async def _tell_one(job: Job) -> Report:
             return (await share([job], among))[0]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _trace_one(job: Job) -> Report:
-    return uvloop.run(_tell_one(msgspec.structs.replace(job, trace=True)))
-
-
-async def _nothing() -> None:
-    await asyncio.sleep(0)
 
 
 if __name__ == "__main__":

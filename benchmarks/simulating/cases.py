@@ -6,6 +6,7 @@ The fork is the cheapest copy of a chain there is, and it keeps a planted bug fr
 import os
 import select
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Awaitable, Callable
@@ -41,16 +42,12 @@ class Cases:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            _live_and_die(lambda: self._run(job, self._network, None), writing)
+            _live_and_die(lambda: self._run(job, self._network, _say if job.trace else None), writing)
         os.close(writing)
         try:
             return _report_of(job, child, reading)
         finally:
             os.close(reading)
-
-    def tell(self, job: Job, tell: Tell) -> Report:
-        """Run one case here, and tell all that happens in it."""
-        return uvloop.run(self._run(job, self._network, tell))
 
     async def _run(self, job: Job, network: Network, tell: Tell | None) -> Report:
         async with Copies.on(self._dsn, self._name) as copies:
@@ -115,8 +112,12 @@ def _report_of(job: Job, child: int, reading: int) -> Report:
         content += piece
     _, status = os.waitpid(child, 0)
     if not content:
-        return Report(job, findings=[f"the case ended with status {status} and said nothing"])
+        return Report(job, died=f"it ended with status {status} and said nothing")
     return msgspec.json.decode(bytes(content), type=Report)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _memory() -> str | None:

@@ -17,6 +17,8 @@ import engine.payments.approval as approval
 import engine.payments.payout as payout
 import storage.payout_attempts as attempts
 import storage.payout_decisions as decisions
+import storage.payout_endings as endings
+import storage.payout_gates as gates
 import storage.payouts as payout_rows
 from adapters.chains.tron.node import TronNodes
 from engine.payments.chain import Absent, Included, Pending
@@ -45,8 +47,8 @@ def re_sign_by_the_clock() -> Patches:
     """What nobody has seen for half a minute by our clock is taken for dead."""
     step = payout.next_step
 
-    def impatient(task: Any, live: Any, outcome: Any, gates: Any, rules: Any, now: Any) -> Any:
-        found = step(task, live, outcome, gates, rules, now)
+    def impatient(task: Any, live: Any, outcome: Any, closed: Any, rules: Any, now: Any) -> Any:
+        found = step(task, live, outcome, closed, rules, now)
         is_old = live is not None and now - live.intent.timestamp_ms > IMPATIENCE_MS
         if is_old and isinstance(outcome, Pending):
             block = live.intent.reference
@@ -58,7 +60,7 @@ def re_sign_by_the_clock() -> Patches:
 
 def two_live_attempts() -> Patches:
     """No index forbids a second live attempt, and nobody looks whether there is one."""
-    yield patch.object(attempts, "_CANDIDATES", attempts._CANDIDATES.replace("'live', 'confirmed'", "'confirmed'"))
+    yield patch.object(gates, "_CANDIDATES", gates._CANDIDATES.replace("'live', 'confirmed'", "'confirmed'"))
     yield patch.object(attempts, "_is_meant", lambda *_: True)
     yield WITHOUT_INDEX
 
@@ -103,22 +105,34 @@ def cap_only_at_creation() -> Patches:
     """The cap is looked at when the payout is made, and never again."""
     held = payout.held_back_by
 
-    def forgetful(units: int, gates: Any) -> Any:
-        return held(min(units, gates.cap_units), gates)
+    def forgetful(units: int, closed: Any) -> Any:
+        return held(min(units, closed.cap_units), closed)
 
     yield patch.object(payout, "held_back_by", forgetful)
     yield patch.object(attempts, "held_back_by", forgetful)
 
 
 def event_outside_the_transaction() -> Patches:
-    """What has happened is told later, by itself: a crash in between, and nobody is told."""
-    write = attempts._tell
+    """What has happened is told by itself after the commit: a crash in between, and nobody is told."""
+    tell, write = attempts.tell, signer.PayoutSigner._write
+    waiting: list[tuple[str, Any]] = []
 
-    async def later(connection: Any, topic: str, facts: Any) -> None:
-        if hash(str(facts)) % 4:
-            await write(connection, topic, facts)
+    async def remember(connection: Any, topic: str, facts: Any) -> None:
+        waiting.append((topic, facts))
 
-    yield patch.object(attempts, "_tell", later)
+    async def told_afterwards(self: Any, work: Any, crash_point: str = "") -> Any:
+        waiting.clear()
+        done = await write(self, work, crash_point)
+        self._crash_point("tell.before")
+        late = list(waiting)
+        if late:
+            async with self._database.transaction() as connection:
+                for topic, facts in late:
+                    await tell(connection, topic, facts)
+        return done
+
+    yield patch.object(endings, "tell", remember)
+    yield patch.object(signer.PayoutSigner, "_write", told_afterwards)
 
 
 def same_timestamp() -> Patches:
@@ -186,7 +200,7 @@ def hash_without_payload() -> Patches:
     def thin(fields: Any) -> bytes:
         return hashlib.sha256(fields.id.encode()).digest()
 
-    for module in (approval, attempts, payout_rows, decisions):
+    for module in (approval, gates, payout_rows, decisions):
         yield patch.object(module, "fields_hash", thin)
 
 

@@ -24,6 +24,7 @@ from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
 from engine.ids import Instant
 
+from storage import invariants
 from storage.database import Database
 from storage.leases import StaleEpoch
 from storage.payout_memory import DatabaseRestored
@@ -396,7 +397,8 @@ class World:
 
     async def invariants(self) -> list[str]:
         """Ask the database everything that must always hold of it."""
-        return await broken(self.house)
+        breaches = [str(breach) for breach in await invariants.check(self.house)]
+        return [*breaches, *await broken(self.house)]
 
 
 def _is_liar(conduct: Conduct) -> bool:
