@@ -38,6 +38,7 @@ from storage.offers import Offers
 from storage.payout_decisions import Decisions
 from storage.payouts import NewPayout, PayoutRow, Payouts
 from storage.settlements import Settlements
+from storage.suspense import Suspense
 from storage.trust_pairs import TrustPairs
 from storage.trust_sessions import TrustSessions
 
@@ -92,6 +93,7 @@ class Club:
         self.payouts = Payouts(database)
         self.decisions = Decisions(database)
         self.incoming = Incoming(database)
+        self.suspense = Suspense(database)
         self.deposits = Deposits(database)
         self.ledger = Ledger(database)
         self.freezes = Freezes(database)

@@ -79,6 +79,28 @@ def incoming(company: str, as_json: bool) -> None:
     print_answer(connect().get(_list("incoming", company)), as_json, show.incoming)
 
 
+@club.command(epilog="Examples:  trellis club resolve tron:3f…:0 --funds")
+@click.argument("incoming_id", metavar="INCOMING")
+@click.option("--funds", is_flag=True, help="It is the company's free money.")
+@click.option("--deal", default="", help="It is what this deal waits for.")
+@click.option("--refund", "wallet", default="", help="It goes back, to this address of the company's allow-list.")
+def resolve(incoming_id: str, funds: bool, deal: str, wallet: str) -> None:
+    """Say what a suspended transfer is: funds, a deal's, or to be sent back."""
+    if sum(map(bool, (funds, deal, wallet))) != 1:
+        raise click.UsageError("say one of --funds, --deal, --refund")
+    client, path = connect(), f"/api/v1/club/incoming/{_word(incoming_id)}"
+    if funds:
+        client.post(f"{path}/to-funds")
+        click.echo("It is free money of its company now.")
+        return
+    answer = (
+        client.post("/api/v1/club/incoming/to-deal", {"deal": deal, "incoming": [incoming_id]})
+        if deal
+        else client.post(f"{path}/refund", {"wallet": wallet})
+    )
+    click.echo(f"Payout {answer['payout']} follows: see `trellis club payout {answer['payout']}`.")
+
+
 # ---------------------------------------------------------------------- payouts
 
 

@@ -464,6 +464,28 @@ class IncomingList(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class GiveToDeal(_Body, frozen=True):
+    """Suspended transfers of one company are what a deal waits for."""
+
+    deal: Id
+    incoming: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=200)]], msgspec.Meta(min_length=1, max_length=20)
+    ]
+
+
+class Refund(_Body, frozen=True):
+    """A suspended transfer goes back, to an address of the company's own allow-list."""
+
+    wallet: Id
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What became of suspended transfers."""
+
+    payout: str
+    """The payout that follows; empty where the money became funds."""
+
+
 class MoveDeposit(_Body, frozen=True):
     """An amount of a company's collateral."""
 

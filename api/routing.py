@@ -48,7 +48,7 @@ PATH_NAMES = {
     "offer": PathName("The offer's id.", r"of_[a-z0-9]{1,40}"),
     "deal": PathName("The deal's id.", r"de_[a-z0-9]{1,40}"),
     "payout": PathName("The payout's id.", r"po_[A-Za-z0-9_:\-]{1,200}"),
-    "incoming": PathName("The incoming transfer's id.", r"[a-z0-9:]{1,200}"),
+    "incoming": PathName("The incoming transfer's id.", r"[a-z0-9:~]{1,200}"),
     "pair": PathName("The trust pair's id.", r"tp_[a-z0-9]{1,40}"),
     "freeze": PathName("The freeze's id.", r"[a-zA-Z0-9_:\-]{1,200}"),
     "ledger_account": PathName("The code of an account of the ledger.", r"[a-zA-Z0-9_:\-]{1,200}"),

@@ -19,6 +19,7 @@ from engine.ids import (
     SettlementId,
     TxId,
 )
+from engine.ledger import accounts, templates
 from engine.payments.payout import Purpose
 from engine.settlement import deals as rules
 from engine.settlement.deals import (
@@ -110,6 +111,18 @@ async def on_paid(connection: Connection, purpose: str, purpose_id: str, tx_id: 
             await _move(connection, deals, DealStatus.SETTLED, at_ms, tx_id)
         case Purpose.EOD:
             await settlements.on_paid(connection, SettlementId(purpose_id), tx_id, at_ms)
+
+
+async def given_up(connection: Connection, deal: DealId, at_ms: Instant) -> None:
+    """Call a deal off whose payout a person has given up: what came in for it becomes the payer's funds."""
+    for held in await _held(connection, [deal]):
+        clearing = accounts.clearing(held.id, held.token)
+        left = (await ledger.balances(connection, [clearing]))[clearing.code].available
+        if left:
+            back = templates.clearing_returned(held.id, held.payer_company_id, held.token, left, held.id, at_ms)
+            for answer in await ledger.post(connection, back):
+                assert answer.ok, f"{answer.id}: {answer.result}"
+        await _move(connection, [held], DealStatus.CANCELLED, at_ms)
 
 
 async def expire(connection: Connection, now: Instant) -> list[DealId]:

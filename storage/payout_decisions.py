@@ -11,14 +11,14 @@ from typing import Any
 import asyncpg
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, HotWalletId, Instant, MemberId, PayoutId, WalletId
+from engine.ids import CompanyId, DealId, HotWalletId, Instant, MemberId, PayoutId, WalletId
 from engine.ledger import templates
 from engine.money import Network
 from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.payments.approval import PayoutFields, fields_hash, refuse_approver
-from engine.payments.payout import TaskState, WaitsFor
+from engine.payments.payout import Purpose, TaskState, WaitsFor
 from engine.payments.velocity import PayoutPolicy
-from storage import alarms, audit, ledger, outbox, payouts
+from storage import alarms, audit, deals, ledger, outbox, payouts
 from storage.address_book import allowed_wallet
 from storage.club_commands import Command, once
 from storage.database import Connection, Database
@@ -73,8 +73,9 @@ class Decisions:
     async def give_up(self, payout: PayoutId, reason: str, command: Command) -> Refusal | None:
         """Decide that what is not paid of a payout will not be; its money is free again where it was held.
 
-        Refused: `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `already_over`,
-        `database_restored`.
+        The deal that it was for is called off, and what came in for it becomes its payer's funds. Refused:
+        `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `already_over`,
+        `still_owed` for the close of a day, `partly_paid` for a deal, `database_restored`.
         """
 
         async def work(connection: Connection, row: asyncpg.Record) -> Refusal | bool:
@@ -82,6 +83,11 @@ class Decisions:
                 return _no_approver(command, row)
             if await _exists(connection, "status = 'live'", payout) or await _is_forgotten(connection, payout):
                 return Refusal("still_alive", "payout", f"signed bytes of {payout} may still pay")
+            if row["purpose"] == Purpose.EOD:
+                return Refusal("still_owed", "payout", "a day that is closed stays owed: redirect it or try again")
+            is_deal = row["purpose"] == Purpose.PASS_THROUGH
+            if is_deal and await _exists(connection, "status = 'confirmed'", payout):
+                return Refusal("partly_paid", "payout", f"a part of {payout} is paid: redirect the rest")
             return await _give_up(connection, row, reason, command)
 
         return await self._decide("payout.give_up", payout, {"reason": reason}, command, work)
@@ -281,6 +287,8 @@ async def _give_up(connection: Connection, row: asyncpg.Record, reason: str, com
             await alarms.raise_alarm(
                 connection, "reconciliation_break", transfer.reference, 1, detail, command.at_ms
             )
+    if row["purpose"] == Purpose.PASS_THROUGH:
+        await deals.given_up(connection, DealId(row["purpose_id"]), command.at_ms)
     for record in records:
         await alarms.clear_alarm(connection, "payout_failed", record["id"], command.at_ms)
     after = {"state": TaskState.FAILED, "tasks": [record["id"] for record in records], "reason": reason}

@@ -103,7 +103,7 @@ def incoming(answer: dict[str, Any]) -> RenderableType:
     table = _table("incoming", "company", "token", ">amount", "from", "status", "reason", "matched to")
     for each in answer["items"]:
         token = each["token"] or f"unknown {each['contract']}"
-        row = (each["id"][:24] + "…", each["company"], token, plain(each["amount"]), each["from_address"])
+        row = (each["id"], each["company"], token, plain(each["amount"]), each["from_address"])
         table.add_row(*row, each["status"], each["reason"], each["matched_to"])
     return table
 

@@ -14,6 +14,7 @@ from api.club_resources import (
     ApprovePayout,
     ClubPageQuery,
     EntryView,
+    GiveToDeal,
     GiveUpPayout,
     IncomingList,
     IncomingView,
@@ -22,6 +23,8 @@ from api.club_resources import (
     PayoutList,
     PayoutView,
     RedirectPayout,
+    Refund,
+    Resolved,
     Statement,
     TaskView,
     Withdraw,
@@ -31,10 +34,11 @@ from api.routing import Routes
 from api.services import Services
 from engine.access.principals import Access, Principal
 from engine.errors import Refusal
-from engine.ids import CompanyId, PayoutId, WalletId
+from engine.ids import CompanyId, DealId, PayoutId, WalletId
 from engine.ledger.accounts import AccountCode
 from engine.money import AssetId, coins
 from engine.payments.approval import PayoutFields, fields_hash
+from engine.payments.incoming import IncomingId
 from engine.settlement.companies import Role
 from storage.club_commands import Command
 from storage.incoming import IncomingRow
@@ -146,6 +150,40 @@ async def list_incoming(services: Services, principal: Principal, query: ClubPag
     company = club.one_company(await club.acting(principal), query.company)
     page = await club.incoming.page(company=company, cursor=query.cursor, limit=query.limit)
     return IncomingList([await _to_incoming(club, row) for row in page.items], page.next_cursor)
+
+
+@routes.post(
+    "/api/v1/club/incoming/{incoming}/to-funds", access=Access.OPERATOR, problems=(400, 404, 409, 422, 503)
+)
+async def give_to_funds(services: Services, principal: Principal, incoming: str, command_id: str) -> IncomingView:
+    """Make a suspended transfer the free funds of the company at whose address it arrived."""
+    club = services.club
+    _, command = await club.command(principal, command_id)
+    row = await club.suspense.to_funds(IncomingId(incoming), command)
+    return await _to_incoming(club, answered(row, IncomingRow))
+
+
+@routes.post("/api/v1/club/incoming/to-deal", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503))
+async def give_to_deal(services: Services, principal: Principal, body: GiveToDeal, command_id: str) -> Resolved:
+    """Give suspended transfers to the deal that they were meant for; its payout follows."""
+    club = services.club
+    _, command = await club.command(principal, command_id)
+    given = [IncomingId(each) for each in body.incoming]
+    return Resolved(answered(await club.suspense.to_deal(given, DealId(body.deal), command), str))
+
+
+@routes.post(
+    "/api/v1/club/incoming/{incoming}/refund", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503)
+)
+async def refund_incoming(
+    services: Services, principal: Principal, incoming: str, body: Refund, command_id: str
+) -> Resolved:
+    """Send a suspended transfer back, to an address of the company's own allow-list. It needs its approvals."""
+    club = services.club
+    _, command = await club.command(principal, command_id)
+    return Resolved(
+        answered(await club.suspense.refund(IncomingId(incoming), WalletId(body.wallet), command), str)
+    )
 
 
 # ---------------------------------------------------------------------- deposits

@@ -61,7 +61,8 @@ MOVES = Transitions(
     {
         DealStatus.AWAITING_INCOMING: {DealStatus.PAYING, DealStatus.CANCELLED, DealStatus.EXPIRED},
         # Back when the block of the incoming transfer vanished before anything was paid out.
-        DealStatus.PAYING: {DealStatus.SETTLED, DealStatus.AWAITING_INCOMING},
+        # Called off when its payout is given up: the money goes back to the payer.
+        DealStatus.PAYING: {DealStatus.SETTLED, DealStatus.AWAITING_INCOMING, DealStatus.CANCELLED},
         DealStatus.IN_SESSION: {DealStatus.NETTED},
         DealStatus.NETTED: {DealStatus.SETTLED},
         # The money came late, and an operator gives it to the deal after all.
