@@ -54,7 +54,7 @@ class WatcherPolicy(msgspec.Struct, frozen=True):
     blocks_at_once: int = 8
     """How many blocks are asked for together when we are behind."""
     begin_at: int | None = None
-    """At the very first start, the height of the last block that is not read; None: as old as our oldest address."""
+    """At the very first start, the height of the last block that is not read; None: as our first address."""
 
 
 class WatcherHealth(msgspec.Struct, frozen=True):

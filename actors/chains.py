@@ -6,7 +6,9 @@ and opened in the process that signs with it, and nowhere else.
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from actors import settings as settings_module
 from actors import wiring
@@ -26,7 +28,7 @@ from storage.database import Database
 from storage.sealed_values import hot_wallet_place
 
 KEY_BYTES = 32
-_API_KEY_HEADER = "TRON-PRO-API-KEY"
+_API_KEY_HEADER, _API_KEY_DOMAIN = "TRON-PRO-API-KEY", "trongrid.io"
 
 MAINNET = (
     # https://tron.network/usdt and https://www.circle.com/usdc: the issuers' own pages name the contracts.
@@ -40,8 +42,7 @@ class OpenChain:
     """A network's nodes behind the port that watchers and signers ask. Close it when done."""
 
     def __init__(self, plan: ChainPlan, on_trouble: OnTrouble) -> None:
-        headers = _headers()
-        names = {_name(url): NodeAddress(url, headers) for url in plan.nodes}
+        names = _named(plan.nodes)
         self._transport = HttpTransport(names)
         self.pool = NodePool(plan.network, list(names), self._transport, now_ms, on_trouble)
         self.port: PayoutChain = registry.payout_chain(self.pool, now_ms)
@@ -82,11 +83,16 @@ async def open_key(plan: "wiring.Plan", database: Database, wallet: HotWallet) -
     return registry.key_holder(wallet.network, bytearray(plain))
 
 
-def _headers() -> dict[str, str]:
+def _named(urls: Sequence[str]) -> dict[str, NodeAddress]:
+    """Name nodes by their hosts, without what may be a key in the path; a host that comes twice gets a number."""
     settings = settings_module.load(merged_environment(os.environ, Path(".env")))
-    return {} if settings.tron_api_key is None else {_API_KEY_HEADER: settings.tron_api_key.value}
-
-
-def _name(url: str) -> str:
-    """Name a node by its address without what may be a key in the path."""
-    return url.split("://", 1)[-1].split("/", 1)[0]
+    key = settings.tron_api_key
+    named: dict[str, NodeAddress] = {}
+    for url in urls:
+        host = urlsplit(url).netloc
+        same = sum(name.partition("#")[0] == host for name in named)
+        # The key is one gateway's. Other nodes must not learn it.
+        is_its = (urlsplit(url).hostname or "").endswith(_API_KEY_DOMAIN)
+        headers = {_API_KEY_HEADER: key.value} if key is not None and is_its else {}
+        named[f"{host}#{same + 1}" if same else host] = NodeAddress(url, headers)
+    return named

@@ -61,7 +61,7 @@ class Fee(msgspec.Struct, frozen=True):
     """What a transaction that an address of ours paid for has burned, failed or not."""
 
     id: str
-    """The transaction's id, and `~2` behind it when it came a second time, on another fork. It names the posting."""
+    """The transaction's id, and `~2` behind it when it came a second time, on another fork. Names the posting."""
     tx_id: TxId
     hot_wallet: HotWalletId
     units: int
