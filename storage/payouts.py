@@ -334,8 +334,8 @@ async def _insert(connection: Connection, planned: Sequence[_Planned]) -> None:
         return
     await connection.execute(
         """
-        INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token, to_address,
-                            wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
+        INSERT INTO payout (id, company_id, payee_id, purpose, purpose_id, network, token, amount_token,
+                            to_address, wallet_id, hot_wallet_id, initiator, created_at_ms, approvals, fields_hash)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                              $8::numeric[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
                              $14::int[], $15::bytea[])
