@@ -14,7 +14,7 @@ CHAIN_CLIENTS := tests/adapters/chains/node
 
 ON_RAY := $(addprefix tests/,actors api console security web)
 
-.PHONY: run web chromium test test-on-ray test-beside-ray lint lock soak benchmark clean
+.PHONY: run web chromium test test-on-ray test-beside-ray lint lock soak simulate benchmark clean
 
 run: $(VENV)/.installed  ## build what changed, start everything and print the address
 	@$(MAKE) --no-print-directory web || echo "! The dashboard could not be built. Everything else starts without it."
@@ -59,6 +59,9 @@ lint: $(VENV)/.installed-test
 
 soak: $(VENV)/.installed-test  ## 20 bots, an hour of recordings, faults and kills: prints the counts
 	@$(BIN)/python -m benchmarks.soak
+
+simulate: $(VENV)/.installed-test  ## 5,000 seeded worlds, the table of crashes, 500 kills: prints the counts
+	@$(BIN)/python -m benchmarks.simulate
 
 benchmark: $(VENV)/.installed-test  ## the grid order loop beside its peers
 	@$(BIN)/python -m benchmarks.order_loop

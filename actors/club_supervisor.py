@@ -7,7 +7,7 @@ harmless: only one of them holds the lease.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,10 +17,11 @@ from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import wiring
+from actors.books_auditor import AUDITOR_LEASE, BooksAuditor
 from actors.clock import now_ms
 from actors.club_hosts import ClubHost, SessionHost, SignerHost, WatcherHost
-from actors.housekeeper import LEASE, Housekeeper
-from actors.leased import LeasedWriter
+from actors.deadlines import DEADLINES_LEASE, Deadlines
+from actors.leased import LeasedWriter, Writer
 from actors.messages import ClubReport, ComponentHealth, decode, encode
 from engine.errors import VenueError
 from engine.ids import Instant
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 ANSWER_LIMIT_S = 5.0
-HOUSE_PAUSE_S = 2.0
+WRITERS_PAUSE_S = 2.0
 SILENT_MAX_MS = 30_000
 START_MAX_MS = 120_000
 PREFIX = "club-writer-"
@@ -55,15 +56,17 @@ class ClubSupervisor:
         self._plan = wiring.decode_plan(plan_data)
         assert self._plan.club is not None
         self._club = self._plan.club
-        self._database = Database(self._plan.dsn, pool_size=3, name="trellis club supervisor")
+        self._database = Database(self._plan.dsn, pool_size=4, name="trellis club supervisor")
         self._running: dict[str, _Running] = {}
         self._loop: asyncio.Task[None] | None = None
         self._is_open = False
         self._problem = "has not looked yet"
-        self._housekeeper = LeasedWriter(
-            self._database, LEASE, self._keep_house, ttl_ms=self._plan.lease_ttl_ms, pause_s=HOUSE_PAUSE_S
-        )
-        self._housekeeping: asyncio.Task[None] | None = None
+        # Writers of the whole club, too small for a process of their own.
+        self._writers = [
+            self._writer(AUDITOR_LEASE, self._audit),
+            self._writer(DEADLINES_LEASE, self._watch_deadlines),
+        ]
+        self._writing: list[asyncio.Task[None]] = []
         # Ray makes such actors on their own loop: one that was killed begins again by itself.
         with suppress(RuntimeError):
             asyncio.get_running_loop().call_soon(self._begin_once)
@@ -78,11 +81,9 @@ class ClubSupervisor:
 
     async def health(self) -> bytes:
         """Say how the parts are (a list of `ComponentHealth`)."""
-        house = self._housekeeper.report().problem
-        parts = [
-            ComponentHealth("club", not self._problem, self._problem or "looks every second"),
-            ComponentHealth("housekeeper", not house, house or "works"),
-        ]
+        parts = [ComponentHealth("club", not self._problem, self._problem or "looks every second")]
+        for report in (writer.report() for writer in self._writers):
+            parts.append(ComponentHealth(report.name, not report.problem, report.problem or "works"))
         now = now_ms()
         for name, each in sorted(self._running.items()):
             age_ms = now - each.answered_ms
@@ -95,7 +96,7 @@ class ClubSupervisor:
 
     async def shutdown(self) -> None:
         """Let every actor give its lease back, and end it."""
-        for task in (self._loop, self._housekeeping):
+        for task in (self._loop, *self._writing):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -128,7 +129,7 @@ class ClubSupervisor:
             if not self._is_open:
                 await self._database.open()
                 self._is_open = True
-                self._housekeeping = asyncio.create_task(self._housekeeper.run())
+                self._writing = [asyncio.create_task(writer.run()) for writer in self._writers]
             await asyncio.gather(*(self._ask(name) for name in tuple(self._running)))
             wanted = await self._wanted()
             await asyncio.gather(*(self._start(name) for name in wanted if name not in self._running))
@@ -142,8 +143,14 @@ class ClubSupervisor:
         else:
             self._problem = ""
 
-    async def _keep_house(self, lease: Lease) -> Housekeeper:
-        return Housekeeper(self._database, lease, now_ms)
+    def _writer(self, name: str, make: Callable[[Lease], Awaitable[Writer]]) -> LeasedWriter:
+        return LeasedWriter(self._database, name, make, ttl_ms=self._plan.lease_ttl_ms, pause_s=WRITERS_PAUSE_S)
+
+    async def _audit(self, lease: Lease) -> Writer:
+        return BooksAuditor(self._database, lease, now_ms)
+
+    async def _watch_deadlines(self, lease: Lease) -> Writer:
+        return Deadlines(self._database, lease, now_ms)
 
     async def _wanted(self) -> set[str]:
         """Name who shall run: `watcher:tron`, `signer:<hot wallet>`, `session:<pair and day>`."""

@@ -145,8 +145,8 @@ class PayoutSigner:
     async def boot(self) -> None:
         """Compare the journal with the database and ask the chain about every live attempt.
 
-        Nothing is signed before both are done. A journal that knows more than the database, or another timeline:
-        safe mode and an alarm, and the forgotten attempts are taken back.
+        Nothing is signed before both are done. A journal that knows more than the database, another timeline, or
+        no journal where there was one: safe mode and an alarm, and the forgotten attempts are taken back.
         """
         self._has_looked = False
         self._journal.open()
@@ -165,19 +165,23 @@ class PayoutSigner:
         async with self._database.transaction() as connection:
             here = await payout_memory.identity(connection)
             unknown = await payout_memory.unknown(connection, list(lines))
-        seen = self._journal.database
-        is_other = seen is not None and (seen.system, seen.timeline) != (here.system, here.timeline)
-        if is_other or unknown:
+            had_journal = await payout_memory.was_compared(connection, self._rights.hot_wallet)
+        beside = self._journal.database
+        doubts = []
+        if unknown:
+            doubts.append(f"{len(unknown)} signed transfers of the journal are unknown to the database")
+        if beside is not None and (beside.system, beside.timeline) != (here.system, here.timeline):
+            doubts.append(f"the database is timeline {here.timeline} of {here.system} now")
+        if beside is None and had_journal:
+            doubts.append("the journal that was written beside this database is gone")
+        if doubts:
             found = [(lines[tx].intent, lines[tx].signed) for tx in lines if tx in unknown]
-            why = f"{len(found)} signed transfers of the journal are unknown to it" + (
-                f"; it is timeline {here.timeline} of {here.system}" if is_other else ""
-            )
-            log.error("payout.database_restored wallet=%s forgotten=%s", self._rights.hot_wallet, len(found))
-            await self._write(lambda connection: self._enter_safe_mode(connection, found, why))
+            log.error("payout.memory_in_doubt wallet=%s doubts=%s", self._rights.hot_wallet, doubts)
+            await self._write(lambda connection: self._enter_safe_mode(connection, found, "; ".join(doubts)))
         self._crash_point("boot.after_keep")
         await self._bind()
         self._crash_point("boot.after_bind")
-        if seen is None or is_other:
+        if doubts or beside is None:
             self._journal.note_database(here.system, here.timeline)
         await self._write(
             lambda connection: payout_memory.note_seen(connection, self._rights, here, self._clock())

@@ -45,7 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     accounts: int = 10_000
     clients: int = 32
-    batch: int = 1_000
+    batch: int = 8_000
+    """As large as TigerBeetle's: the more transfers share a batch, the more of them share an account's update."""
     callers: int = 256
     seconds: float = 4.0
     rounds: int = 3

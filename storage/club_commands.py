@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A wish. `id` is the caller's own, unique among what `actor` ever asked; `content` says everything asked."""
+    """Who asks, when, and under which id: the caller's own, unique among what `actor` ever asked."""
 
     actor: str
     id: str

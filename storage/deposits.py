@@ -37,7 +37,7 @@ class Deposits:
         )
 
     async def hold_open(
-        self, company: CompanyId, asset: AssetId, units: int, until_ms: Instant | None, command: Command
+        self, company: CompanyId, asset: AssetId, units: int, command: Command, *, until_ms: Instant | None = None
     ) -> Refusal | str:
         """Hold a part of a deposit for a case; the reference that it gives names the hold."""
         return await self._move(
@@ -48,7 +48,9 @@ class Deposits:
             lambda reference: templates.hold_open(company, asset, units, reference, command.at_ms, until_ms),
         )
 
-    async def hold_release(self, company: CompanyId, asset: AssetId, hold: str, command: Command) -> Refusal | str:
+    async def hold_release(
+        self, company: CompanyId, asset: AssetId, command: Command, *, hold: str
+    ) -> Refusal | str:
         """Let a hold go: the deposit is as it was."""
         return await self._move(
             "deposit.hold_release",
@@ -59,7 +61,7 @@ class Deposits:
         )
 
     async def penalty(
-        self, company: CompanyId, asset: AssetId, units: int, hold: str, command: Command
+        self, company: CompanyId, asset: AssetId, units: int, command: Command, *, hold: str
     ) -> Refusal | str:
         """Take what a hold holds, or a part of it, as a penalty; the rest is free again."""
         return await self._move(

@@ -63,6 +63,14 @@ async def require_seen(connection: Connection, hot_wallet: HotWalletId) -> None:
         raise DatabaseRestored(f"the signer of {hot_wallet} has not compared its journal with this database yet")
 
 
+async def was_compared(connection: Connection, hot_wallet: HotWalletId) -> bool:
+    """Tell whether a journal of this wallet was ever compared with this database, or with what it is a copy of."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM payout_database_seen WHERE hot_wallet_id = $1)", hot_wallet
+    )
+    return found
+
+
 async def note_seen(connection: Connection, rights: SignerRights, seen: DatabaseIdentity, now: Instant) -> None:
     """Note that the journal was compared with this database, and what was forgotten is back."""
     await guard(connection, rights.lease, rights.epoch)
@@ -137,7 +145,7 @@ async def bind(connection: Connection, rights: SignerRights, now: Instant) -> li
                                         handed_over_at_ms)
             SELECT task_id, n, intent ->> 'network', $1, $2, tx_id, intent, decode(signed ->> 'content', 'base64'),
                    (intent ->> 'timestamp_ms')::bigint, (signed ->> 'expires_at_ms')::bigint,
-                   (signed ->> 'reference_number')::bigint, 'live', found_at_ms, $3
+                   (signed ->> 'reference_number')::bigint, 'live', (intent ->> 'timestamp_ms')::bigint, $3
             FROM next
         ), note AS (
             UPDATE payout_forgotten SET bound_at_ms = $3 FROM next WHERE payout_forgotten.tx_id = next.tx_id

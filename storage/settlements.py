@@ -158,8 +158,11 @@ class Settlements:
             async def again() -> CloseReport:
                 return await _report(connection, sessions)
 
-            content = {"sessions": sorted(sessions)}
-            return await club_commands.once(connection, command, "session.close", "sessions", content, run, again)
+            names = sorted(sessions)
+            target = f"session:{names[0]}" if names else "session:none"
+            return await club_commands.once(
+                connection, command, "session.close", target, {"sessions": names}, run, again
+            )
 
         return await self._database.repeat(work)
 

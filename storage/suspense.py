@@ -14,12 +14,10 @@ from engine.ids import DealId, Instant, PayoutId, WalletId
 from engine.ledger import templates
 from engine.ledger.accounts import clearing
 from engine.ledger.postings import Transfer
-from engine.money import Network
-from engine.payments.alarms import AlarmKind
 from engine.payments.incoming import IncomingId, IncomingStatus, Place, again
 from engine.payments.payout import Purpose, payout_of_deal, payout_of_refund
 from engine.settlement.deals import Expected
-from storage import address_book, alarms, audit, club_commands, deals, ledger, outbox, payouts
+from storage import address_book, audit, club_commands, deals, ledger, outbox, payouts
 from storage.club_commands import Command
 from storage.database import Connection, Database
 from storage.incoming import IncomingRow
@@ -67,7 +65,7 @@ class Suspense:
             await _post(connection, _into_deal(rows, found, command.at_ms))
             for row in rows:
                 await _resolve(connection, row, IncomingStatus.CREDITED, Place.DEAL, deal, command)
-            paid = await _request(connection, await _payout(connection, found, rows[0].network, command))
+            paid = await _request(connection, await _payout(connection, found, rows[0], command))
             await deals.paying(connection, [deal], command.at_ms)
             return paid
 
@@ -113,31 +111,6 @@ class Suspense:
         return await self._once(
             command, "incoming.refund", f"incoming:{incoming}", {"wallet": wallet}, work, known
         )
-
-    async def pay(self, deal: DealId, wallet: WalletId, command: Command) -> PayoutId | Refusal:
-        """Pay a deal whose money has come and whose payout was refused, to another address of its payee.
-
-        The address that the deal named was revoked meanwhile, most likely: `stuck_payout` told of it.
-        """
-
-        async def work(connection: Connection) -> PayoutId | Refusal:
-            stuck = await _without_payout(connection, deal)
-            to = await address_book.active_wallet(connection, wallet, command.at_ms)
-            if to is None:
-                return Refusal("not_allowed", "wallet_id", f"{wallet} is not an active address")
-            there = msgspec.structs.replace(stuck, wallet_id=wallet, to_address=to.address)
-            paid = await _request(connection, await _payout(connection, there, to.network, command))
-            await alarms.clear_alarm(connection, AlarmKind.STUCK_PAYOUT, deal, command.at_ms)
-            facts = {"payout": paid, "wallet": wallet}
-            await audit.append(
-                connection, [audit.NewEntry(command.actor, "deal.pay", f"deal:{deal}", None, facts)]
-            )
-            return paid
-
-        async def known(connection: Connection) -> PayoutId:
-            return await _payout_id(connection, Purpose.PASS_THROUGH, deal)
-
-        return await self._once(command, "deal.pay", f"deal:{deal}", {"wallet": wallet}, work, known)
 
     async def _once(
         self,
@@ -209,25 +182,6 @@ async def _deal(connection: Connection, deal: DealId, rows: Sequence[IncomingRow
     return found
 
 
-async def _without_payout(connection: Connection, deal: DealId) -> Expected:
-    """Find a deal whose money has come, and that has no payout."""
-    record = await connection.fetchrow(
-        """
-        SELECT deal.id, payer_company_id AS company, hot_wallet_id AS hot_wallet, token AS asset,
-               amount_token, status, deadline_ms, payee_company_id AS payee, wallet_id, '' AS to_address,
-               created_at_ms
-        FROM deal WHERE id = $1 AND status = 'paying'
-          AND NOT EXISTS (SELECT FROM payout WHERE purpose = 'pass_through' AND purpose_id = deal.id
-                          AND withdrawn_at_ms IS NULL)
-        FOR NO KEY UPDATE
-        """,
-        deal,
-    )
-    if record is None:
-        raise _Refused(Refusal("not_stuck", "deal_id", f"{deal} is not a deal that waits for a payout"))
-    return msgspec.convert({**record, "units": int(record["amount_token"])}, Expected)
-
-
 async def _payout_id(connection: Connection, purpose: Purpose, purpose_id: str) -> PayoutId:
     found: PayoutId = await connection.fetchval(
         "SELECT id FROM payout WHERE purpose = $1 AND purpose_id = $2 AND withdrawn_at_ms IS NULL",
@@ -258,7 +212,7 @@ def _into_deal(rows: Sequence[IncomingRow], deal: Expected, at_ms: Instant) -> l
     return movements
 
 
-async def _payout(connection: Connection, deal: Expected, network: Network, command: Command) -> NewPayout:
+async def _payout(connection: Connection, deal: Expected, row: IncomingRow, command: Command) -> NewPayout:
     vanished: int = await connection.fetchval(
         "SELECT count(*) FROM incoming_tx WHERE matched_to = $1 AND status = 'reversed' AND place = 'deal'",
         deal.id,
@@ -270,7 +224,7 @@ async def _payout(connection: Connection, deal: Expected, network: Network, comm
         payee_id=deal.payee,
         purpose=Purpose.PASS_THROUGH,
         purpose_id=deal.id,
-        network=network,
+        network=row.network,
         token=deal.asset,
         units=held.available,
         to_address=deal.to_address,

@@ -10,6 +10,9 @@ from storage import trust_pairs
 from storage.database import Connection, Database
 from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_money_row, to_row
 
+DUE_AT_ONCE = 25
+"""So many days are closed in one transaction at most: it must end well before the database's own limit."""
+
 COLUMNS = (
     "id, pair_id, session_date::text AS session_date, opens_at_ms, cutoff_at_ms, status, closed_at_ms, "
     "closed_by, created_at_ms"
@@ -85,7 +88,7 @@ async def gross(connection: Connection, session: TrustSessionId) -> UsdMicros:
     return UsdMicros(total)
 
 
-async def due(connection: Connection, now: Instant, limit: int = 50) -> list[TrustSessionId]:
+async def due(connection: Connection, now: Instant, limit: int = DUE_AT_ONCE) -> list[TrustSessionId]:
     """List the sessions that are to be closed automatically: past their cut-off, the oldest of each pair."""
     records = await connection.fetch(
         """

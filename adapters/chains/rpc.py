@@ -124,7 +124,7 @@ class NodePool:
     async def first(self, question: Callable[[str], Awaitable[_T]]) -> _T:
         """Put a question to one node after another until one has answered it. For what needs no second witness."""
         last: VenueError | None = None
-        for name in self._nodes:
+        for name in self._in_order():
             try:
                 return await question(name)
             except (Retryable, OutcomeUnknown) as error:
@@ -152,7 +152,7 @@ class NodePool:
         """
         answers: dict[str, _T] = {}
         errors: list[VenueError] = []
-        waiting = list(self._nodes)
+        waiting = self._in_order()
         while waiting and len(answers) < self.quorum:
             missing = self.quorum - len(answers)
             asked, waiting = waiting[:missing], waiting[missing:]
@@ -205,6 +205,18 @@ class NodePool:
             )
             for node in self._nodes.values()
         )
+
+    def _in_order(self) -> list[str]:
+        """Give the nodes as they are preferred, but those that rest or are far behind two others last: one that
+        makes a head up does not come first by it."""
+        now = self._clock()
+        heads = sorted((node.head for node in self._nodes.values()), reverse=True)
+        newest_of_two = heads[self.quorum - 1]
+
+        def drawback(node: _Node) -> tuple[bool, bool]:
+            return node.rest_left_ms(now) > 0, newest_of_two - node.head > self._lag_blocks_max
+
+        return [node.name for node in sorted(self._nodes.values(), key=drawback)]
 
     def _lag(self, node: _Node) -> int:
         return max(other.head for other in self._nodes.values()) - node.head

@@ -1,6 +1,8 @@
 """Payouts and their approvals, what arrived, and a company's money at the platform."""
 
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 
 from actors.account_desk import word_of
 from api.club import Club, answered
@@ -28,11 +30,13 @@ from api.problems import ApiProblem, Kind
 from api.routing import Routes
 from api.services import Services
 from engine.access.principals import Access, Principal
+from engine.errors import Refusal
 from engine.ids import CompanyId, PayoutId, WalletId
 from engine.ledger.accounts import AccountCode
 from engine.money import AssetId, coins
 from engine.payments.approval import PayoutFields, fields_hash
 from engine.settlement.companies import Role
+from storage.club_commands import Command
 from storage.incoming import IncomingRow
 from storage.ledger import Entry
 from storage.payouts import PayoutRow
@@ -152,13 +156,9 @@ async def fund_deposit(
     services: Services, principal: Principal, query: ActingQuery, body: MoveDeposit, command_id: str
 ) -> Moved:
     """Make collateral of a company's free funds."""
-    club = services.club
-    acting, command = await club.command(principal, command_id, query.member)
-    company = CompanyId(body.company)
-    acting.require(company, TREASURERS)
-    units = await club.to_units(body.token, body.amount)
-    reference = answered(await club.deposits.fund(company, AssetId(body.token), units, command), str)
-    return Moved(reference, await club.balances(company))
+    acting = await services.club.acting(principal, query.member)
+    acting.require(CompanyId(body.company), TREASURERS)
+    return await _move(services.club, principal, body, command_id, services.club.deposits.fund, query.member)
 
 
 @routes.post(
@@ -166,44 +166,46 @@ async def fund_deposit(
 )
 async def hold_deposit(services: Services, principal: Principal, body: MoveDeposit, command_id: str) -> Moved:
     """Hold a part of a deposit for a case: it gives no limit until it is released."""
-    club = services.club
-    _, command = await club.command(principal, command_id)
-    company = CompanyId(body.company)
-    units = await club.to_units(body.token, body.amount)
-    held = await club.deposits.hold_open(company, AssetId(body.token), units, body.until_ms, command)
-    return Moved(answered(held, str), await club.balances(company))
+    hold = partial(services.club.deposits.hold_open, until_ms=body.until_ms)
+    return await _move(services.club, principal, body, command_id, hold)
 
 
 @routes.post("/api/v1/club/deposits/release", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503))
 async def release_deposit(services: Services, principal: Principal, body: MoveDeposit, command_id: str) -> Moved:
-    """Let a hold go."""
-    club = services.club
-    _, command = await club.command(principal, command_id)
-    company = CompanyId(body.company)
-    released = await club.deposits.hold_release(company, AssetId(body.token), body.hold, command)
-    return Moved(answered(released, str), await club.balances(company))
+    """Let a hold go, whole."""
+
+    async def release(company: CompanyId, asset: AssetId, _units: int, command: Command) -> Refusal | str:
+        return await services.club.deposits.hold_release(company, asset, command, hold=body.hold)
+
+    return await _move(services.club, principal, body, command_id, release)
 
 
 @routes.post("/api/v1/club/deposits/penalty", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503))
 async def penalise_deposit(services: Services, principal: Principal, body: MoveDeposit, command_id: str) -> Moved:
-    """Take what a hold holds, or a part of it."""
-    club = services.club
-    _, command = await club.command(principal, command_id)
-    company = CompanyId(body.company)
-    units = await club.to_units(body.token, body.amount)
-    taken = await club.deposits.penalty(company, AssetId(body.token), units, body.hold, command)
-    return Moved(answered(taken, str), await club.balances(company))
+    """Take what a hold holds, or a part of it; the rest is free again."""
+    penalty = partial(services.club.deposits.penalty, hold=body.hold)
+    return await _move(services.club, principal, body, command_id, penalty)
 
 
 @routes.post("/api/v1/club/deposits/adjust", access=Access.OPERATOR, problems=(400, 404, 409, 415, 422, 503))
 async def adjust_deposit(services: Services, principal: Principal, body: MoveDeposit, command_id: str) -> Moved:
     """Correct a deposit by hand, up or down, against what the operator has put in."""
-    club = services.club
-    _, command = await club.command(principal, command_id)
+    return await _move(services.club, principal, body, command_id, services.club.deposits.adjust)
+
+
+async def _move(
+    club: Club,
+    principal: Principal,
+    body: MoveDeposit,
+    command_id: str,
+    movement: Callable[[CompanyId, AssetId, int, Command], Awaitable[Refusal | str]],
+    member: str = "",
+) -> Moved:
+    _, command = await club.command(principal, command_id, member)
     company = CompanyId(body.company)
     units = await club.to_units(body.token, body.amount)
-    adjusted = await club.deposits.adjust(company, AssetId(body.token), units, command)
-    return Moved(answered(adjusted, str), await club.balances(company))
+    reference = answered(await movement(company, AssetId(body.token), units, command), str)
+    return Moved(reference, await club.balances(company))
 
 
 # ---------------------------------------------------------------------- the ledger

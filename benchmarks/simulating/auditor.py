@@ -45,15 +45,13 @@ class Agreement:
     destination: str
     contract: str
     units: int
-    cap: int
-    """It is paid in transfers of this much, and one of the rest."""
+    cap: int  # It is paid in transfers of this much, and one of the rest.
     approvers: frozenset[str]
     approvals_needed: int
     initiator: str
     backing: str | None = None
     """The incoming transaction that pays for it; None: money that is at the platform already."""
-    is_off: bool = False
-    """Not due, or not any more: it need not be paid."""
+    is_off: bool = False  # Not due, or not any more: it need not be paid.
 
     def parts(self) -> list[int]:
         """Cut the amount at the cap, as anybody would with pencil and paper."""
@@ -73,12 +71,16 @@ class Window:
         return self.begins <= moment < self.ends
 
 
+def shut(windows: list[Window], moment: int) -> None:
+    """End the newest window."""
+    windows[-1] = Window(windows[-1].begins, moment)
+
+
 @dataclass
 class Story:
     """All that the auditor is told."""
 
-    solid_depth: int
-    """Blocks that must lie on top of a block before anything in it counts."""
+    solid_depth: int  # Blocks that must lie on top of a block before anything in it counts.
     our_addresses: frozenset[str] = frozenset()
     contracts: frozenset[str] = frozenset()
     """The tokens that money is counted in; other contracts of the same name are worth nothing."""
@@ -88,7 +90,7 @@ class Story:
     allowed: dict[tuple[str, str], list[Window]] = field(default_factory=lambda: defaultdict(list))
     """(contract, address) → when it was in the allow-list."""
     frozen: dict[tuple[str, str], list[Window]] = field(default_factory=lambda: defaultdict(list))
-    """(scope, subject) → when nothing new was to be signed there; scopes: global, wallet (address), company."""
+    """(global, wallet or company; which) → when nothing new was to be signed there."""
     caps: list[tuple[int, int]] = field(default_factory=list)
     """(moment, units): the most that one transfer might carry from then on."""
     signed: dict[str, int] = field(default_factory=dict)
@@ -100,10 +102,6 @@ class Story:
     restored: list[int] = field(default_factory=list)
     final_states: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Task → state and transaction at the end."""
-
-    def shut(self, windows: list[Window], moment: int) -> None:
-        """End the newest window."""
-        windows[-1] = Window(windows[-1].begins, moment)
 
 
 @dataclass

@@ -8,14 +8,18 @@ from actors.chain_watcher import ChainWatcher, WatcherPolicy
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron.payouts import TronPayouts
 from benchmarks.simulating import club
-from benchmarks.simulating.club import DEPOSIT, FIRMS, TRX, USDT
+from benchmarks.simulating.club import DEPOSIT, FIRMS, PAIRS, TRX, USDT
 from benchmarks.simulating.network import NODES, SOLID_LAG, SUN, Network, Time, Wire, address
+from engine.errors import Refusal
+from engine.ids import PairId
 from engine.ledger import templates
 from engine.money import Network as Chain
 from storage import ledger
 from storage.chain_cursor import watcher_lease
+from storage.club_commands import Command
 from storage.database import Connection, Database
 from storage.leases import Leases
+from storage.trust_pairs import TrustPairs
 
 FIRST_BLOCKS = SOLID_LAG + 2
 LEASE_MS = 60_000
@@ -39,6 +43,10 @@ async def furnish(database: Database) -> None:
     async with database.transaction() as connection:
         for firm in FIRMS:
             await _post(connection, templates.fund(firm.id, USDT, DEPOSIT, firm.word, network.time()))
+    for one, other in PAIRS:
+        command = Command("operator", f"enable {one} {other}", network.time())
+        answer = await TrustPairs(database).enable(PairId(f"tp_{one}_{other}"), command)
+        assert not isinstance(answer, Refusal), answer
 
 
 async def _read_the_chain(database: Database, network: Network) -> None:

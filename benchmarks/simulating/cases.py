@@ -6,9 +6,11 @@ The fork is the cheapest copy of a chain there is, and it keeps a planted bug fr
 import os
 import select
 import signal
+import sys
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -16,10 +18,10 @@ import uvloop
 
 from benchmarks.simulating.beginning import network_at_the_beginning
 from benchmarks.simulating.databases import Copies
-from benchmarks.simulating.faults import CALM, Odds
+from benchmarks.simulating.faults import Odds
 from benchmarks.simulating.network import Network
 from benchmarks.simulating.planted import planted
-from benchmarks.simulating.table import run_case
+from benchmarks.simulating.table import run_row
 from benchmarks.simulating.work import Job, Report
 from benchmarks.simulating.world import World
 
@@ -40,29 +42,27 @@ class Cases:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            _live_and_die(lambda: self._run(job, self._network, None), writing)
+            _live_and_die(lambda: self._run(job, self._network, _say if job.trace else None), writing)
         os.close(writing)
         try:
             return _report_of(job, child, reading)
         finally:
             os.close(reading)
 
-    def tell(self, job: Job, tell: Tell) -> Report:
-        """Run one case here, and tell all that happens in it."""
-        return uvloop.run(self._run(job, self._network, tell))
-
     async def _run(self, job: Job, network: Network, tell: Tell | None) -> Report:
         async with Copies.on(self._dsn, self._name) as copies:
             # Journals are synced as in life; where they lie in memory that costs nothing.
             with tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=_memory()) as folder:
-                with planted(job.name) if job.kind == "planted" else suppress():
-                    return await _KINDS[job.kind](job, network, copies, Path(folder), tell)
+                with planted(job.name) if job.kind == "planted" else nullcontext("") as sql:
+                    return await _KINDS[job.kind](job, network, copies, Path(folder), tell, sql)
 
 
-async def _seed(job: Job, network: Network, copies: Copies, folder: Path, tell: Tell | None) -> Report:
+async def _seed(
+    job: Job, network: Network, copies: Copies, folder: Path, tell: Tell | None, sql: str
+) -> Report:
     """One seeded run. Restores of the database are rare, so a seed has them or has not."""
     odds = msgspec.structs.replace(Odds(), restore=40 if job.number % 4 == 0 else 0)
-    world = World(job.number, network, copies, folder, odds=odds, payouts=job.payouts, tell=tell)
+    world = World(job.number, network, copies, folder, odds=odds, payouts=job.payouts, tell=tell, before=sql)
     findings = await world.run()
     return Report(
         job,
@@ -74,10 +74,14 @@ async def _seed(job: Job, network: Network, copies: Copies, folder: Path, tell: 
     )
 
 
-_KINDS: dict[str, Callable[[Job, Network, Copies, Path, Tell | None], Awaitable[Report]]] = {
+async def _row(job: Job, network: Network, copies: Copies, folder: Path, tell: Tell | None, sql: str) -> Report:
+    return await run_row(job, network, copies, folder, tell)
+
+
+_KINDS: dict[str, Callable[[Job, Network, Copies, Path, Tell | None, str], Awaitable[Report]]] = {
     "seed": _seed,
     "planted": _seed,
-    "table": run_case,
+    "table": _row,
 }
 
 
@@ -88,6 +92,8 @@ def _live_and_die(run: Callable[[], Awaitable[Report]], writing: int) -> None:
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(msgspec.json.encode(report))
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -106,8 +112,12 @@ def _report_of(job: Job, child: int, reading: int) -> Report:
         content += piece
     _, status = os.waitpid(child, 0)
     if not content:
-        return Report(job, findings=[f"the case ended with status {status} and said nothing"])
+        return Report(job, died=f"it ended with status {status} and said nothing")
     return msgspec.json.decode(bytes(content), type=Report)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _memory() -> str | None:

@@ -119,6 +119,6 @@ async def write(database: Database, address: Callable[[str], str], contracts: di
             )
         await connection.executemany(
             "INSERT INTO trust_pair (id, a_company_id, b_company_id, daily_limit_usd, cutoff_local, tz, reserve_pct, "
-            "enabled, automatic_eod, created_at_ms) VALUES ($1, $2, $3, $4, '18:00', 'Europe/Berlin', 10, true, false, $5)",
+            "enabled, automatic_eod, created_at_ms) VALUES ($1, $2, $3, $4, '18:00', 'Europe/Berlin', 10, false, false, $5)",
             [(f"tp_{a}_{b}", f"co_{a}", f"co_{b}", 100_000 * DOLLAR, BEGAN_MS) for a, b in PAIRS],
         )

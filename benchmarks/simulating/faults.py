@@ -39,7 +39,7 @@ class Odds(msgspec.Struct, frozen=True):
     """Per node and step: it begins to lag, flaps, falls onto another fork, or is well again."""
     reorganisation: int = 60
     clock_jump: int = 30
-    energy_price: int = 15
+    energy_price: int = 25
     """Per step: energy becomes so dear that what is signed already runs out of it."""
     people: int = 90
     """Per step: somebody freezes, lifts, revokes, redirects, changes the cap."""

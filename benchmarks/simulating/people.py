@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.simulating.auditor import NEVER, Agreement, Approval, Window
+from benchmarks.simulating.auditor import Agreement, Approval, Window, shut
 from benchmarks.simulating.club import (
     APPROVALS,
     CAP,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 BY_WORD = {firm.word: firm for firm in FIRMS}
 OPERATORS = ("op_ada", "op_grace")
 LOW_CAP = 1_000 * DOLLAR
+LOOKED_AT_AFTER = 3
 LATE_MS = 30_000
 IN_TIME_MS = 3_600_000
 TOLERANCE = 40_000
@@ -71,6 +72,8 @@ class People:
         self._numbers = 0
         self._steps = 0
         self._frozen: dict[str, tuple[tuple[str, str], int]] = {}
+        self._wants_lower_cap = False
+        self._asked_at: dict[str, int] = {}
         self._revoked: set[str] = set()
         self._split: set[tuple[Firm, Firm]] = set()
         self._cap_back_at: int | None = None
@@ -103,12 +106,22 @@ class People:
             await pay()
         await self._look_at_payouts()
         await self._expire_deals()
+        if self._wants_lower_cap:
+            self._wants_lower_cap = False
+            await self._lower_cap()
         if self._world.dice.hits(self._world.dice.odds.people):
-            await self._random.choice((self._freeze, self._freeze, self._revoke, self._lower_cap, self._redirect))()
+            deeds = [self._freeze, self._freeze, self._lower_cap]
+            if not self._world.dice.odds.restore:
+                # What was redirected and is forgotten goes to the first address, which was approved as well: right
+                # by the book, and nobody could say afterwards what had been agreed.
+                deeds += [self._revoke, self._redirect]
+            await self._random.choice(deeds)()
         await self._change_back()
 
     def shown(self, payout: str, units: int) -> None:
         """See one transfer of a payout in the list. The largest one says how it is cut."""
+        if units == CAP and payout not in self._parts and self._random.random() < 0.4:
+            self._wants_lower_cap = self._world.dice.odds.people > 0
         self._parts.setdefault(payout, set()).add(units)
         agreement = self._agreements.get(payout)
         if agreement is not None:
@@ -220,7 +233,7 @@ class People:
         if payee.wallets[0] in self._revoked:
             return
         # Two payments in parts on one way could not be told apart: their full parts are alike.
-        is_split = (payer, payee) not in self._split and self._random.random() < 0.2
+        is_split = (payer, payee) not in self._split and (not self._split or self._random.random() < 0.15)
         if is_split:
             self._split.add((payer, payee))
         units = self._amount(self._numbers, whole=is_split)
@@ -300,6 +313,7 @@ class People:
             return
         agreement = self._agree(payout, "withdrawal", firm, to, units, firm.trader)
         agreement.is_off = False
+        self._asked_at[payout] = self._steps
         await self._approve(agreement, firm.trader, units, to)
         await self._approve(agreement, self._random.choice(firm.approvers[1:]), units, to)
 
@@ -373,7 +387,8 @@ class People:
         )
         for row in rows:
             agreement = self._agreements.get(row["id"]) or self._refund_shown(row)
-            if agreement is None or self._random.random() < 0.4:
+            is_new = self._steps - self._asked_at.get(row["id"], 0) < LOOKED_AT_AFTER
+            if agreement is None or is_new or self._random.random() < 0.4:
                 continue
             if row["to_address"] in self._revoked_addresses:
                 await self._send_elsewhere(agreement, next(firm for firm in FIRMS if firm.id == row["payee_id"]))
@@ -436,7 +451,7 @@ class People:
     async def _lift(self, freeze: str) -> None:
         place, _ = self._frozen.pop(freeze)
         # From the first wish to lift it on, nobody can say when it stops being in force.
-        self._world.story.shut(self._world.story.frozen[place], self._world.trace.moment)
+        shut(self._world.story.frozen[place], self._world.trace.moment)
         await self._lift_as_both(freeze)
 
     async def _lift_as_both(self, freeze: str) -> None:
@@ -471,7 +486,7 @@ class People:
         await self._say(firm.trader, f"revokes {wallet}", lambda: rows.revoke(wallet, command))
         self._world.dice.note("address revoked", wallet)
         story, contract = self._world.story, self._world.network.contracts[USDT]
-        story.shut(story.allowed[contract, address(wallet)], self._world.trace.moment)
+        shut(story.allowed[contract, address(wallet)], self._world.trace.moment)
 
     async def _lower_cap(self) -> None:
         """Change the rule between a payout's creation and its signature."""

@@ -108,7 +108,7 @@ class Row(World):
             life.tear()
 
 
-async def run_case(
+async def run_row(
     job: Job, network: Network, copies: Copies, folder: Path, tell: Callable[[str], None] | None
 ) -> Report:
     """Run one row of the table."""

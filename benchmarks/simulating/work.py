@@ -10,6 +10,8 @@ class Job(msgspec.Struct, frozen=True):
     number: int
     name: str = ""
     payouts: int = 20
+    trace: bool = False
+    """Tell every event on standard error."""
 
 
 class Report(msgspec.Struct):
@@ -23,6 +25,8 @@ class Report(msgspec.Struct):
     """Payouts, doubles, losses, stuck and whatever else is counted."""
     faults: dict[str, int] = {}
     crash_points: dict[str, int] = {}
+    died: str = ""
+    """Why the case could not be run: a mistake of the simulation, not a finding."""
 
     @property
     def is_clean(self) -> bool:

@@ -49,7 +49,10 @@ class Worker:
         line = await process.stdout.readline()
         if not line:
             raise RuntimeError(f"the worker died with {await process.wait()} while it ran {job}")
-        return msgspec.json.decode(line, type=Report)
+        report = msgspec.json.decode(line, type=Report)
+        if report.died:
+            raise RuntimeError(f"{job} could not be run: {report.died}")
+        return report
 
     async def stop(self) -> None:
         """End it with its input."""

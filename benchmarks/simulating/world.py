@@ -24,6 +24,7 @@ from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
 from engine.ids import Instant
 
+from storage import invariants
 from storage.database import Database
 from storage.leases import StaleEpoch
 from storage.payout_memory import DatabaseRestored
@@ -53,7 +54,9 @@ class World:
         odds: Odds,
         payouts: int,
         tell: Callable[[str], None] | None = None,
+        before: str = "",
     ) -> None:
+        """`before`: what is done to the database before anything else."""
         self.trace = Trace(tell)
         self.dice = Dice(seed, odds, self.trace)
         self.network = network
@@ -71,6 +74,7 @@ class World:
                 self.story.allowed[network.contracts[USDT], address(wallet)].append(Window(0))
         self.findings = Findings()
         self._copies = copies
+        self._before = before
         self._skew_ms = 0
         self._conducts: dict[str, Conduct] = dict.fromkeys(NODES, HONEST)
         self._fate: tuple[int, Sending] = (-1, Sending.ANSWERED)
@@ -98,6 +102,9 @@ class World:
         """Live through both phases and give the auditor's verdict."""
         await self._copies.fresh()
         await self.house.open()
+        if self._before:
+            async with self.house.transaction() as connection:
+                await connection.execute(self._before)
         self.network.devnet.choose_with(self._conduct)
         try:
             await self._safety()
@@ -390,7 +397,8 @@ class World:
 
     async def invariants(self) -> list[str]:
         """Ask the database everything that must always hold of it."""
-        return await broken(self.house)
+        breaches = [str(breach) for breach in await invariants.check(self.house)]
+        return [*breaches, *await broken(self.house)]
 
 
 def _is_liar(conduct: Conduct) -> bool:

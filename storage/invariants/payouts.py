@@ -83,6 +83,8 @@ PAYOUTS = (
             ON approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
                AND approval.member_id <> payout.initiator AND approval.at_ms <= attempt.signed_at_ms
         WHERE attempt.status IN ('live', 'confirmed')
+          -- A restored database has lost approvals as well; what the journal gave back was approved in its time.
+          AND NOT EXISTS (SELECT FROM payout_forgotten AS forgotten WHERE forgotten.tx_id = attempt.tx_id)
         GROUP BY attempt.task_id, attempt.n, payout.approvals
         HAVING count(approval.member_id) < payout.approvals
         """,

@@ -1,4 +1,4 @@
-"""L and N: what companies may owe, what pairs reserve and net. Tiers are code, so L1 is seen where it was decided."""
+"""L and N: what companies may owe, what pairs reserve and net. Tiers are code: L1 is seen where it was decided."""
 
 from storage.invariants.model import Invariant
 
@@ -36,7 +36,7 @@ TRUST = (
     ),
     Invariant(
         "N1 net is the difference of the deals",
-        "of each closed session and asset, what one side owes is its deals less the other's, with the rest before",
+        "of each closed session and asset, what one side owes is its deals less the other's, and the rest before",
         """
         WITH traded AS (
             SELECT session_id, token, payer_company_id AS payer, sum(amount_token) AS units
@@ -60,7 +60,7 @@ TRUST = (
     ),
     Invariant(
         "N1 a deal is in one session of its pair",
-        "a netting deal is between the companies of its session's pair; it waits while that is open, and not after",
+        "a netting deal is of the companies of its session's pair; it waits while that is open, and not after",
         """
         SELECT deal.id, deal.status, session.id AS session, session.status AS of_session
         FROM deal
@@ -73,7 +73,7 @@ TRUST = (
     ),
     Invariant(
         "N2 settled and carried are the net",
-        "what is paid and what is carried make up the net, and what is carried comes in with the next session, once",
+        "what is paid and what is carried make up the net, and what is carried comes in the next session, once",
         """
         SELECT id, net_token, amount_token, carried_token, carried_in_token AS carried_in FROM eod_settlement
         WHERE net_token <> amount_token + carried_token
@@ -89,7 +89,8 @@ TRUST = (
         "N2 what is paid has its payout",
         "a settlement's payout is its amount to its payee, and it is settled once that is paid",
         """
-        SELECT settled.id, settled.status, settled.amount_token, payout.id AS payout, payout.amount_token AS of_payout
+        SELECT settled.id, settled.status, settled.amount_token, payout.id AS payout,
+               payout.amount_token AS of_payout
         FROM eod_settlement AS settled LEFT JOIN payout ON payout.id = settled.payout_id
         WHERE settled.amount_token > 0
           AND ((payout.purpose, payout.purpose_id, payout.amount_token, payout.payee_id)

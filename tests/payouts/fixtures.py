@@ -31,9 +31,11 @@ async def own_database(own_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> World:
-    """Give a club in which payouts need no approval."""
-    return await World(own_database, tmp_path).open()
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[World]:
+    """Give a club in which payouts need no approval; at the end its books must hold."""
+    opened = await World(own_database, tmp_path).open()
+    yield opened
+    await opened.check()
 
 
 async def execute(dsn: str, sql: str) -> None:

@@ -44,6 +44,8 @@ async def backup(
         await world.release_lease()
 
     yield take, restore
+    await world.check()
+    world.is_tampered = True
     for database in opened:
         await database.close()
     await execute(postgres_server.dsn, f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
@@ -82,7 +84,7 @@ async def test_a_payout_that_the_restored_database_has_forgotten_is_not_paid_aga
     assert sorted(world.transfers_to(world.payee_address)) == [COIN, 100 * COIN]
 
 
-async def test_without_the_journal_the_restored_database_pays_twice(
+async def test_without_the_journal_a_person_must_lift_the_safe_mode_and_then_it_is_paid_twice(
     world: World, backup: tuple[Take, Restore]
 ) -> None:
     """What the journal is for: the same story without it ends badly, so the story above has teeth."""
@@ -93,7 +95,12 @@ async def test_without_the_journal_the_restored_database_pays_twice(
     await world.settle(first)
     first.stop()
     await restore()
-    await world.settle(await world.signer("after", journal="an empty one"))
+    signer = await world.signer("after", journal="an empty one")
+    await world.settle(signer)
+    assert len(world.transfers_to(world.payee_address)) == 1
+    assert await world.alarms() == ["restored_database"]
+    assert await lift_safe_mode(world) is True
+    await world.settle(signer)
     assert len(world.transfers_to(world.payee_address)) == 2
 
 
@@ -174,6 +181,7 @@ async def test_a_signer_that_runs_through_a_restore_notices_it_and_signs_nothing
     with pytest.raises(DatabaseRestored):
         await signer.turn()
     await world.database.rows("UPDATE payout_database_seen SET timeline = 1 RETURNING 1")
+    world.is_tampered = True
     await world.database.rows("DELETE FROM payout_attempt RETURNING 1")
     with pytest.raises(DatabaseRestored):
         await signer.turn()
@@ -200,7 +208,7 @@ async def test_a_journal_that_was_lost_is_written_again_for_what_is_still_alive(
     shutil.move(world.folder / "journal", world.folder / "lost")
     world.produce(5)
     await world.release_lease()
-    await (await world.signer("second")).turn()
+    await world.settle(await world.signer("second"), rounds=2)
     journal = BroadcastJournal(world.folder / "lost", HOT)
     journal.open()
     assert len(journal.attempts()) == 1

@@ -326,7 +326,8 @@ async def test_what_has_left_is_repeated_and_watched_through_a_freeze(world: Wor
 
 
 async def test_a_signer_whose_lease_has_passed_on_writes_nothing(world: World) -> None:
-    old = await world.signer("old", journal="of the old machine")
+    old = await world.signer("old")
+    old._journal.close()
     await world.release_lease()
     new = await world.signer("new")
     await world.pay()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, DealId, Instant, MemberId, OfferId, WalletId
+from engine.ids import CompanyId, DealId, Instant, MemberId, OfferId, PayoutId, WalletId
 from engine.money import Network
 from engine.payments.allowlist import AllowedWallet
-from engine.payments.payout import ENGINE, Purpose, TaskState, payout_of_deal
+from engine.payments.payout import Purpose, TaskState
 from engine.settlement.companies import Role
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
@@ -148,32 +148,30 @@ async def _offer_to_buy(club: Club, buyer: CompanyId, wallet: WalletId) -> Offer
     return made
 
 
-async def test_asking_for_a_payout_to_a_new_address_is_refused_behind_the_deal_too(
-    chain: ClubChain, club: Club
-) -> None:
-    payer, payee = await chain.company(deposit=1_000), await chain.company()
-    deal = await club.deal(payer, payee, 100)
-    wallet = await new_address(club, payee)
+async def test_a_withdrawal_to_a_new_address_is_refused(chain: ClubChain, club: Club) -> None:
+    company = await chain.company(funds=500)
+    wallet = await new_address(club, company)
     async with club.database.transaction() as connection:
-        (refused,) = await payouts.request(connection, [_payout(deal, wallet, club.now)])
+        (refused,) = await payouts.request(connection, [_withdrawal(company, wallet, club.now)])
     assert isinstance(refused, Refusal)
     assert refused.code == "not_allowed"
+    assert await club.database.value("SELECT count(*) FROM payout") == 0
 
 
-def _payout(deal: Deal, wallet: AllowedWallet, now: Instant) -> NewPayout:
+def _withdrawal(company: CompanyId, wallet: AllowedWallet, now: Instant) -> NewPayout:
     return NewPayout(
-        id=payout_of_deal(deal.id),
-        company_id=deal.payer_company_id,
-        payee_id=deal.payee_company_id,
-        purpose=Purpose.PASS_THROUGH,
-        purpose_id=deal.id,
-        network=deal.network,
-        token=deal.token,
-        units=deal.amount_token,
+        id=PayoutId("po_withdrawal"),
+        company_id=company,
+        payee_id=company,
+        purpose=Purpose.WITHDRAWAL,
+        purpose_id="withdrawal",
+        network=Network.TRON,
+        token=USDT.id,
+        units=100 * DOLLAR,
         to_address=wallet.address,
         wallet_id=wallet.id,
-        hot_wallet_id=hot_wallet_of(deal.payer_company_id),
-        initiator=ENGINE,
+        hot_wallet_id=hot_wallet_of(company),
+        initiator=trader_of(company),
         at_ms=now,
     )
 

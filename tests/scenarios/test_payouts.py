@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from engine.errors import Refusal
 from engine.payments.freeze import Scope
-from engine.payments.payout import TaskState, WaitsFor
+from engine.payments.payout import Purpose, TaskState, WaitsFor
 from storage.address_book import AddressBook, NewWallet
 from storage.club_commands import Command
 from storage.database import Database
@@ -33,15 +34,19 @@ pytest_plugins = ["tests.payouts.fixtures"]
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> World:
-    """Give a club in which payouts need no approval."""
-    return await World(own_database, tmp_path).open()
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[World]:
+    """Give a club in which payouts need no approval; at the end its books must hold."""
+    opened = await World(own_database, tmp_path).open()
+    yield opened
+    await opened.check()
 
 
 @pytest.fixture
-async def careful(own_database: Database, tmp_path: Path) -> World:
-    """Give a club in which a payout takes two approvals."""
-    return await World(own_database, tmp_path).open(approvals=2)
+async def careful(own_database: Database, tmp_path: Path) -> AsyncIterator[World]:
+    """Give a club in which a payout takes two approvals; at the end its books must hold."""
+    opened = await World(own_database, tmp_path).open(approvals=2)
+    yield opened
+    await opened.check()
 
 
 async def test_a_payout_goes_from_queued_through_signing_and_broadcast_to_confirmed(careful: World) -> None:
@@ -90,11 +95,17 @@ async def test_payout_to_a_new_address_is_refused(world: World) -> None:
         NewWallet(type(WALLET)("wa_new"), PAYEE, unlisted.network, USDT, address("new")), 1, world.says(VERA)
     )
     assert not isinstance(added, Refusal)
-    unproved = world.wish(to_address=address("new"), wallet_id=added.id)
-    answer = (await world.ask(unproved))[0]
+    unproved = world.wish(to_address=address("new"), wallet_id=added.id, purpose=Purpose.WITHDRAWAL)
+    answer = (await world.ask(unproved, is_funded=False))[0]
     assert isinstance(answer, Refusal)
     assert "only a proved address is paid" in answer.message
     assert await world.database.value("SELECT count(*) FROM payout") == 0
+
+    # A deal's money that has come already is queued, and yet not signed before the address is proved.
+    deal = world.wish(to_address=address("new"), wallet_id=added.id)
+    assert await world.ask(deal) == [deal.id]
+    signer = await world.signer()
+    assert (await signer.turn()).waits == {WaitsFor.NOT_ALLOWED: 1}
 
 
 async def test_an_address_that_cools_off_is_not_paid_before_its_time(world: World) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.errors import Refusal
-from engine.ids import Instant, WalletId
+from engine.ids import Instant
 from engine.ledger import accounts
 from engine.payments.incoming import IncomingId
 from storage.club_commands import Command
@@ -124,29 +124,3 @@ async def test_a_deal_that_has_its_money_and_a_transfer_nobody_knows_are_refused
     assert isinstance(unknown, Refusal)
     assert unknown.code == "unknown_incoming"
     assert await club.value("SELECT count(*) FROM payout") == 1
-
-
-async def test_a_deal_whose_payees_address_was_revoked_meanwhile_is_paid_to_another_one(club: Club) -> None:
-    (deal,) = await club.deals(100_000_000)
-    await club.database.rows("UPDATE wallet SET revoked_at_ms = 1 WHERE id = $1 RETURNING 1", WALLET)
-    await club.take(club.chain.make(pays(100_000_000, 1)))
-    suspense = Suspense(club.database)
-    assert await club.value("SELECT kind FROM alarm WHERE cleared_at_ms IS NULL") == "stuck_payout"
-    assert await club.value("SELECT status FROM deal") == "paying"
-    await club.database.rows(
-        "INSERT INTO wallet (id, company_id, network, token, address, verified, verified_at_ms, active_from_ms, "
-        "added_by, created_at_ms) VALUES ('wa_other', 'co_payee', 'tron', $1, 'TOther', true, 1, 1, 'mb_one', 1) "
-        "RETURNING 1",
-        USDT.id,
-    )
-
-    to_the_payer = await suspense.pay(deal, OWN_WALLET, says("a"))
-    paid = await suspense.pay(deal, WalletId("wa_other"), says("b"))
-    twice = await suspense.pay(deal, WalletId("wa_other"), says("c"))
-
-    assert isinstance(to_the_payer, Refusal)
-    assert to_the_payer.code == "not_allowed"
-    assert paid == "po_00001"
-    assert isinstance(twice, Refusal)
-    assert await club.value("SELECT to_address FROM payout") == "TOther"
-    assert await club.value("SELECT count(*) FROM alarm WHERE cleared_at_ms IS NULL") == 0

@@ -10,6 +10,7 @@ concluded from a node that does not find a transaction, that lags, or that leave
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TypeVar
 
@@ -60,14 +61,17 @@ class NodeScan:
         self._blocks: OrderedDict[int, _Seen] = OrderedDict()
 
     async def views(self, watched: Sequence[Watched]) -> dict[TxId, View]:
-        """Say what the node's chain tells of each; raise `VenueError` when the chain cannot be read unbroken."""
+        """Say what the node's chain tells of each, nothing where it cannot be read unbroken; raise `VenueError` if
+        it does not even tell its head."""
         head = await self._nodes.final_head(self._name)
         if not self._continues_to(head):
             self.forget()
-        views: dict[TxId, View] = {}
+        views: dict[TxId, View] = dict.fromkeys((it.tx_id for it in watched), None)
         for reference, group in _by_reference(watched):
-            run = await self._run(reference, head.number, max(it.intent.expires_at_ms for it in group))
-            views |= await self._judge(reference, run, group)
+            # A payout whose reference is on no chain, as after a restore of another network's, delays no other.
+            with suppress(VenueError):
+                run = await self._run(reference, head.number, max(it.intent.expires_at_ms for it in group))
+                views |= await self._judge(reference, run, group)
         return views
 
     async def stands_by(self, deaths: Mapping[TxId, BlockRef]) -> set[TxId]:
@@ -107,7 +111,10 @@ class NodeScan:
                 await self._fetch(range(number, min(number + _AT_ONCE, head + 1)))
             seen = self._blocks[number]
             if seen.ref.parent_id != parent.id:
-                self.forget()
+                if run:
+                    self.forget()
+                else:
+                    del self._blocks[number]
                 raise self._pool.disagree(f"on {self._name}, block {number} is no child of {parent.id}")
             run.append(seen)
             if parent.time_ms >= expires_at_ms:

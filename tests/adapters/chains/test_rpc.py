@@ -188,6 +188,22 @@ async def test_lag_is_counted_against_the_newest_and_reported_beyond_its_limit()
     assert [kind for kind, _ in nodes.troubles] == ["rpc_lag"]
 
 
+async def test_a_node_that_is_far_behind_is_asked_last() -> None:
+    nodes = Nodes("one", "two", "three")
+    nodes.pool.saw_head("two", 1_000)
+    nodes.pool.saw_head("three", 1_000)
+    nodes.pool.saw_head("one", 959)
+    assert await nodes.pool.first(nodes.name) == "two"
+    nodes.faults = {"two": OutcomeUnknown("timeout"), "three": OutcomeUnknown("timeout")}
+    assert await nodes.pool.first(nodes.name) == "one"
+    nodes.pool.saw_head("one", 990)
+    nodes.faults.clear()
+    nodes.now_ms += 500
+    assert await nodes.pool.first(nodes.name) == "one"
+    nodes.pool.saw_head("three", 10**9)
+    assert await nodes.pool.first(nodes.name) == "one", "a head that only one node has moves nobody back"
+
+
 async def test_latency_is_smoothed() -> None:
     nodes = Nodes("main")
     nodes.takes_ms = 100

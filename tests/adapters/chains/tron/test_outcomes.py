@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from adapters.chains.tron.payouts import TronPayouts
@@ -474,6 +475,23 @@ async def test_payouts_of_one_reference_have_each_their_own_last_chance() -> Non
         village.produce()
     found = await chain.outcomes(signed, [short, long])
     assert [it.up_to.number - reference.number for it in found if isinstance(it, Absent)] == [6, 11]
+
+
+async def test_a_payout_whose_reference_is_on_no_chain_holds_up_no_other() -> None:
+    village = Village()
+    chain = TronPayouts(village.pool, village.clock)
+    elsewhere, _ = make_block(village.final, "ff" * 32, [])
+    nowhere = msgspec.structs.replace(village.ref(village.final), id=elsewhere["blockID"])
+    intents = [intent(village.ref(village.final), 1), intent(nowhere, 2)]
+    signed = [sign(chain, it) for it in intents]
+    village.produce(trc20(signed[0].tx_id, intents[0].sender, intents[0].recipient, intents[0].units))
+    for _ in range(30):
+        village.produce()
+    for _ in range(2):
+        here, lost = await chain.outcomes(signed, intents)
+        assert isinstance(here, Included)
+        assert lost == Pending()
+    assert {kind for kind, _ in village.troubles} == {"rpc_disagreement"}
 
 
 async def test_nothing_under_way_asks_nobody() -> None:

@@ -1,7 +1,7 @@
-"""The club's routine: ends what has run out of time, and asks whether the books still hold.
+"""Asks whether the books still hold: every invariant at each boot and every five minutes.
 
-Every rule of the books is asked at each boot and every five minutes. One that does not hold means that our code,
-a hand or the disk has done what must not be: everything goes into safe mode, and a person looks.
+One that does not hold means that our own code, a hand or the disk has done what must not be: everything goes into
+safe mode, and a person looks. It never corrects anything.
 """
 
 import logging
@@ -11,20 +11,20 @@ from engine.ids import Instant
 from engine.payments.alarms import AlarmKind
 from engine.payments.freeze import Scope
 from engine.payments.payout import ENGINE
-from storage import alarms, deals, freezes, invariants, ledger, offers
+from storage import alarms, freezes, invariants
 from storage.database import Connection, Database
 from storage.invariants import Breach
 from storage.leases import Lease, guard
 
 log = logging.getLogger(__name__)
 
-LEASE = "housekeeper"
+AUDITOR_LEASE = "auditor"
 CHECK_EVERY_MS = 5 * 60_000
 SEVERITY = 1
 _SHOWN = 300
 
 
-class Housekeeper:
+class BooksAuditor:
     """Plain: whoever runs it (`actors.leased`) holds the lease. A call that fails may be made again."""
 
     def __init__(self, database: Database, lease: Lease, clock: Callable[[], Instant]) -> None:
@@ -38,24 +38,15 @@ class Housekeeper:
         self._check_due_ms = 0
 
     async def turn(self) -> bool:
-        """End what is over; check the books when it is time."""
+        """Check the books when it is time."""
         now = self._clock()
-        await self._database.repeat(self._expire)
         if now >= self._check_due_ms:
-            breaches = await invariants.check(self._database)
-            await self._tell(breaches)
+            await self._tell(await invariants.check(self._database))
             self._check_due_ms = now + CHECK_EVERY_MS
         return False
 
     def stop(self) -> None:
         """Let go of nothing."""
-
-    async def _expire(self, connection: Connection) -> None:
-        now = self._clock()
-        await guard(connection, self._lease.name, self._lease.epoch)
-        await ledger.expire_holds(connection, now)
-        await offers.expire(connection, now)
-        await deals.expire(connection, now)
 
     async def _tell(self, breaches: list[Breach]) -> None:
         async def write(connection: Connection) -> None:

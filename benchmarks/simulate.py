@@ -1,0 +1,203 @@
+"""The crash simulation: does every payout happen exactly once, whatever dies, lies or is forgotten?
+
+`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and the
+planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N` tells the
+story of one world, which is the same each time.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+from rich.console import Console
+
+from benchmarks.harness import Machine, introduce, result, save, table
+from benchmarks.simulating.beginning import furnish
+from benchmarks.simulating.databases import server
+from benchmarks.simulating.kills import KillReport, kill_often
+from benchmarks.simulating.planted import PLANTED
+from benchmarks.simulating.table import POINTS
+from benchmarks.simulating.work import Job, Report
+from benchmarks.simulating.workers import WORKERS, Worker, share, workers
+
+PLANTED_SEEDS_MAX = 500
+FINDINGS_SHOWN = 40
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How much of everything. `first_seed` and up."""
+
+    seeds: int = 5_000
+    first_seed: int = 1
+    payouts: int = 20
+    rows: int = len(POINTS)
+    kills: int = 500
+    planted: bool = True
+    workers: int = WORKERS
+
+
+class Summary(msgspec.Struct):
+    """What a simulation has seen."""
+
+    seeds: int = 0
+    counts: dict[str, int] = {}
+    faults: dict[str, int] = {}
+    crash_points: dict[str, int] = {}
+    cells: int = 0
+    findings: list[str] = []
+    found_at: dict[str, int] = {}
+    """Planted bug → the seed at which it was found; 0: it was not."""
+    kills: KillReport | None = None
+    wall_s: float = 0.0
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether every promise was kept, and every planted bug was found."""
+        return (
+            not self.findings and all(self.found_at.values()) and (self.kills is None or not self.kills.findings)
+        )
+
+    @property
+    def line(self) -> str:
+        """Say it in one line."""
+        counts = self.counts
+        kills = 0 if self.kills is None else sum(self.kills.kills.values())
+        return (
+            f"{self.seeds} seeds, {counts.get('payouts', 0)} payouts in {counts.get('transfers', 0)} transfers, "
+            f"{sum(self.faults.values())} faults, {sum(self.crash_points.values())} crashes at "
+            f"{len(self.crash_points)} points, {self.cells} cells, {kills} kills: "
+            f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, {counts.get('stuck', 0)} stuck, "
+            f"{len(self.findings)} findings; {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
+            f"planted bugs found, in {self.wall_s:.0f} s"
+        )
+
+
+async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda line: None) -> Summary:
+    """Run everything in `folder`."""
+    began_s = time.monotonic()
+    summary = Summary()
+    async with server(folder / "database", furnish) as dsn, workers(dsn, plan.workers) as among:
+        jobs = [Job("table", number) for number in range(plan.rows)]
+        jobs += [Job("seed", plan.first_seed + number, payouts=plan.payouts) for number in range(plan.seeds)]
+        for report in await share(jobs, among, _telling(tell)):
+            _add(summary, report)
+        if plan.planted:
+            for name in PLANTED:
+                summary.found_at[name] = await find(name, among)
+                tell(f"{name}: found at seed {summary.found_at[name]}")
+    if plan.kills:
+        summary.kills = await kill_often(plan.kills, folder / "kills", tell)
+    summary.wall_s = round(time.monotonic() - began_s, 1)
+    return summary
+
+
+async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEEDS_MAX) -> int:
+    """Run seeds with a planted bug until it is found; give the first such seed, 0 for none."""
+    jobs = (Job("planted", seed, name) for seed in range(1, seeds_max + 1))
+    reports = await share(jobs, list(among), lambda report: not report.is_clean)
+    return next((report.job.number for report in reports if not report.is_clean), 0)
+
+
+def _telling(tell: Callable[[str], None]) -> Callable[[Report], bool]:
+    def told(report: Report) -> bool:
+        for line in report.findings:
+            tell(f"{report.job.kind} {report.job.number}: {line}")
+        return False
+
+    return told
+
+
+def _add(summary: Summary, report: Report) -> None:
+    job = report.job
+    summary.findings += [f"{job.kind} {job.number}: {line}" for line in report.findings]
+    summary.faults = dict(Counter(summary.faults) + Counter(report.faults))
+    summary.crash_points = dict(Counter(summary.crash_points) + Counter(report.crash_points))
+    if job.kind == "table":
+        summary.cells += report.counts.get("cells", 0)
+    else:
+        summary.seeds += 1
+        summary.counts = dict(Counter(summary.counts) + Counter(report.counts))
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the counts."""
+    table(console, "What was simulated", ("", "count"), sorted(summary.counts.items()))
+    table(console, "What went wrong on purpose", ("fault", "times"), sorted(summary.faults.items()))
+    table(console, "Where processes died", ("crash point", "times"), sorted(summary.crash_points.items()))
+    if summary.kills is not None:
+        table(console, "What was killed", ("process", "times"), sorted(summary.kills.kills.items()))
+    if summary.found_at:
+        table(console, "Planted bugs", ("bug", "found at seed"), sorted(summary.found_at.items()))
+    findings = [*summary.findings, *(summary.kills.findings if summary.kills is not None else [])]
+    for line in findings[:FINDINGS_SHOWN]:
+        console.print(f"[red]{line}[/red]")
+    console.print(summary.line)
+    console.print("[green]clean[/green]" if summary.is_clean else "[red]NOT CLEAN[/red]")
+
+
+def main() -> int:
+    """Run a simulation from the command line; the exit code says whether it was clean."""
+    options = _options()
+    console = Console()
+    machine = Machine.here()
+    introduce(console, "simulate", machine)
+    plan = Plan(seeds=options.seeds, first_seed=options.first, kills=options.kills)
+    # Not below a private folder: PostgreSQL runs under an account of its own when we are root.
+    folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
+    summary = uvloop.run(run(plan, folder, console.print))
+    show(summary, console)
+    path = save(result("simulate", machine, msgspec.to_builtins(plan), msgspec.to_builtins(summary)))
+    console.print(f"written to {path.name}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0 if summary.is_clean else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=Plan().seeds)
+    parser.add_argument("--first", type=int, default=Plan().first_seed, help="the first seed")
+    parser.add_argument("--kills", type=int, default=Plan().kills, help="of real processes")
+    return parser.parse_args()
+
+
+# ---------------------------------------------------------------------- one story
+
+
+@click.command("simulate")
+@click.option("--seed", type=int, required=True, help="Which world. The same number tells the same story.")
+@click.option("--payouts", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--trace", is_flag=True, help="Tell every event, not only the end.")
+@click.option("--bug", type=click.Choice(list(PLANTED)), help="Plant a bug first.")
+def simulate(seed: int, payouts: int, trace: bool, bug: str | None) -> None:
+    """Tell the story of one simulated world: faults, crashes, and what became of every payout."""
+    report = uvloop.run(_tell_one(Job("planted" if bug else "seed", seed, bug or "", payouts, trace)))
+    console = Console()
+    table(console, f"Seed {seed}", ("", "count"), sorted(report.counts.items()))
+    table(console, "What went wrong on purpose", ("fault", "times"), sorted(report.faults.items()))
+    table(console, "Where processes died", ("crash point", "times"), sorted(report.crash_points.items()))
+    for line in report.findings:
+        console.print(f"[red]{line}[/red]")
+    console.print(f"trace {report.digest[:16]}: the same whenever this seed is run")
+    sys.exit(0 if report.is_clean else 1)
+
+
+async def _tell_one(job: Job) -> Report:
+    folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
+    try:
+        async with server(folder, furnish) as dsn, workers(dsn, 1) as among:
+            return (await share([job], among))[0]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

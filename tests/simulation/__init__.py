@@ -1,0 +1,1 @@
+"""The crash simulation: production code in worlds where everything goes wrong, and an auditor who knows nothing of it."""
