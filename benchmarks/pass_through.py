@@ -2,8 +2,8 @@
 
 `python -m benchmarks.pass_through`. Everything that works in production works here: the watcher and the signer,
 each under its lease and woken as it is there, PostgreSQL and the broadcast journal with every sync, approvals,
-limits, allow-list, freezes, ledger. Only the nodes are the devnet's core, in this process behind the transport's Protocol:
-what they take to answer is measured and taken away, and the network between us and them is not there at all.
+limits, allow-list, freezes, ledger. Only the nodes are the devnet's core, in this process behind the transport's
+Protocol: what they take to answer is measured and taken away, and the network to them is not there at all.
 
 A run counts only if every credit became exactly one confirmed payout of the right amount to the right address, and
 the books agree with the chain.
