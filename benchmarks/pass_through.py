@@ -1,9 +1,9 @@
 """How long the engine takes from a final block that pays for deals to the payouts that leave because of it.
 
-`python -m benchmarks.pass_through`. Everything that works in production works here: the watcher and the signer, each
-under its lease and woken as it is there, PostgreSQL and the broadcast journal with every sync, approvals, limits,
-allow-list, freezes, ledger. Only the nodes are the devnet's core, in this process behind the transport's Protocol:
-what they take to answer is measured and taken away, and the network between us and them is not there at all.
+`python -m benchmarks.pass_through`. Everything that works in production works here: the watcher and the signer,
+each under its lease and woken as it is there, PostgreSQL and the broadcast journal with every sync, approvals,
+limits, allow-list, freezes, ledger. Only the nodes are the devnet's core, in this process behind the transport's
+Protocol: what they take to answer is measured and taken away, and the network to them is not there at all.
 
 A run counts only if every credit became exactly one confirmed payout of the right amount to the right address, and
 the books agree with the chain.
@@ -133,7 +133,7 @@ class Stage:
         assert club.devnet.solid_number == block
         stopwatch.begin(block)
         async with asyncio.timeout(LIMIT_S):
-            while len(stopwatch.handed) < credits:
+            while len(stopwatch.handed) < credits:  # noqa: ASYNC110  an event would be one more thing to time
                 await asyncio.sleep(LOOK_S)
         measured = _measured(stopwatch)
         async with asyncio.timeout(LIMIT_S):
@@ -144,8 +144,12 @@ class Stage:
 
     async def _until_read(self, number: int) -> None:
         async with asyncio.timeout(LIMIT_S):
-            while (cursor := await self._cursor.at()) is None or cursor.number < number:
+            while not await self._has_read(number):  # noqa: ASYNC110  it is in the database
                 await asyncio.sleep(LOOK_S)
+
+    async def _has_read(self, number: int) -> bool:
+        cursor = await self._cursor.at()
+        return cursor is not None and cursor.number >= number
 
 
 async def pass_through(plan: dict[int, int], folder: Path, console: Console) -> Report:
@@ -267,9 +271,7 @@ def _sum_up(credits: int, runs: Sequence[Run]) -> Size:
     since_seen = [seen for run in runs for _, seen in run.payouts]
     names = dict.fromkeys(name for run in runs for name in run.phases)
     nothing = Moment(0, 0)
-    by_name = {
-        name: _median_ms([run.phases.get(name, nothing).engine_ns for run in runs]) for name in names
-    }
+    by_name = {name: _median_ms([run.phases.get(name, nothing).engine_ns for run in runs]) for name in names}
     return Size(
         credits=credits,
         runs=len(runs),
@@ -311,7 +313,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def main() -> int:
-    """Run from the command line; a payout that is not as it must be makes the figures worthless and the exit code 1."""
+    """Run from the command line; a payout that is not as it must be makes the figures worthless: exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pass_through", description=__doc__)
     parser.add_argument(
         "--plan",

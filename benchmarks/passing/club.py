@@ -1,7 +1,7 @@
 """A club on its chain: one company that pays, many addresses that are paid, deals that are approved beforehand.
 
-Offers, deals and approvals go through the doors that people use. Only the members and the allow-list are written as
-rows, as if they had joined long ago.
+Offers, deals and approvals go through the doors that people use. Only the allow-list and the opening balances are
+written directly, as if they had been there for long.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from engine.settlement.companies import Company, CompanyStatus, HotWallet, Membe
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from engine.settlement.tiers import Tier
-from storage import assets, ledger, payouts
+from storage import assets, invariants, ledger, payouts
 from storage.club_commands import Command
 from storage.companies import Companies
 from storage.database import Database
@@ -202,7 +202,7 @@ class Club:
         return count
 
     async def differences(self, armed: Sequence[Armed]) -> list[str]:
-        """Say in words what is not exactly as it must be: the chain, the payouts, the books. Empty: all is right."""
+        """Say in words what is not exactly as it must be: chain, payouts, books. Empty: all is right."""
         return [*self._on_chain(armed), *await self._in_payouts(armed), *await self._in_books()]
 
     def _on_chain(self, armed: Sequence[Armed]) -> list[str]:
@@ -248,11 +248,6 @@ class Club:
                 said.append(f"the books have {balance} of {asset}, the chain {units}")
         for prefix in ("clearing:", "suspense:", "tolerance:"):
             said += [f"{row.code} has {row.balance}" for row in await book.accounts(prefix) if row.balance]
-        rows = await self.database.rows(
-            "SELECT asset, sum(CASE normal WHEN 'debit' THEN balance ELSE -balance END) AS rest "
-            "FROM ledger_account GROUP BY asset HAVING sum(CASE normal WHEN 'debit' THEN balance ELSE -balance END) <> 0"
-        )
+        said += [f"invariant {breach}" for breach in await invariants.check(self.database)]
         alarms = await self.database.rows("SELECT kind, detail FROM alarm WHERE cleared_at_ms IS NULL")
-        return said + [f"{row['asset']} does not balance: {row['rest']}" for row in rows] + [
-            f"alarm {row['kind']}: {row['detail']}" for row in alarms
-        ]
+        return said + [f"alarm {row['kind']}: {row['detail']}" for row in alarms]

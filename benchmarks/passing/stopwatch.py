@@ -1,7 +1,7 @@
 """Where the time goes between a final block and its payouts: marks of the engine, and the devnet's own time.
 
-Everything runs in one thread, the devnet too. So what the devnet takes to answer is measured at its door, and can be
-taken away from any stretch of wall time: what is left is the engine, with its database, its disk and its waiting.
+Everything runs in one thread, the devnet too. So what the devnet takes to answer is measured at its door, and can
+be taken away from any stretch of wall time: what is left is the engine, with its database, disk and waiting.
 """
 
 import time
