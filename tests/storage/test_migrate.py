@@ -86,4 +86,7 @@ def test_a_wrong_number_is_refused(folder: Path, name: str) -> None:
 
 def test_each_step_is_small() -> None:
     for path in MIGRATIONS.glob("*.sql"):
-        assert len(path.read_text().splitlines()) <= 80, path.name
+        text = path.read_text()
+        # A function cannot be cut: a step that is nothing else may be as long as it is.
+        is_one_function = text.count("CREATE ") == text.count("CREATE FUNCTION ") == 1
+        assert len(text.splitlines()) <= 80 or is_one_function, path.name
