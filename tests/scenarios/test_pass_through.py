@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from engine.ledger import accounts
+from engine.payments.freeze import Scope
+from engine.payments.payout import payout_of_deal
 from storage.database import Database
+from storage.freezes import Freezes
+from storage.ledger import Ledger
+from storage.payout_decisions import Decisions
 from tests.invariants import assert_books_hold
 from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
-from tests.payouts.world import COIN
+from tests.payouts.world import ANNA, COIN, PAYER, USDT
 from tests.scenarios.settlement_world import SettlementWorld
 
 
@@ -169,3 +175,22 @@ async def test_money_that_no_block_explains_stops_the_address_at_the_second_look
     assert doubtful.unexplained_units == -(100_000 - 1) * COIN
     assert await world.alarms() == ["reconciliation_break"]
     assert await world.database.value("SELECT subject FROM payout_freeze WHERE scope = 'wallet'") == "hw_payer"
+
+
+async def test_a_deal_whose_payout_is_given_up_is_off_and_its_money_is_the_payers_again(
+    world: SettlementWorld,
+) -> None:
+    deal = await world.deal(5 * COIN)
+    await Freezes(world.database).enter(Scope.COMPANY, PAYER, "called off", world.says(ANNA, "freeze"))
+    world.pay_in(5 * COIN)
+    await world.go_on()
+    payout = payout_of_deal(deal.id)
+    decisions, funds = Decisions(world.database), accounts.funds(PAYER, USDT)
+    before = await Ledger(world.database).balance(funds)
+
+    assert await decisions.give_up(payout, "called off by both", world.says(ANNA, "off")) is None
+    assert await decisions.give_up(payout, "called off by both", world.says(ANNA, "off")) is None
+
+    assert await world.status(deal) == "cancelled"
+    assert (await Ledger(world.database).balance(funds)).available == before.available + 5 * COIN
+    assert world.transfers_to(world.payee_address) == []
