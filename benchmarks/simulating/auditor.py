@@ -100,8 +100,7 @@ class Story:
     states: list[tuple[int, str, str]] = field(default_factory=list)
     """(moment, task, state) of every change that an onlooker saw; a restored database begins anew."""
     restored: list[int] = field(default_factory=list)
-    final_states: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Task → state and transaction at the end."""
+    final_states: dict[str, tuple[str, str]] = field(default_factory=dict)  # Task → state and transaction.
 
 
 @dataclass
@@ -111,8 +110,7 @@ class Findings:
     doubles: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-    """Paid although nobody agreed on this amount to this address."""
+    strangers: list[str] = field(default_factory=list)  # Nobody agreed on this amount to this address.
     unapproved: list[str] = field(default_factory=list)
     over_cap: list[str] = field(default_factory=list)
     not_allowed: list[str] = field(default_factory=list)
@@ -121,8 +119,7 @@ class Findings:
     not_durable: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     invariants: list[str] = field(default_factory=list)
-    crashes: list[str] = field(default_factory=list)
-    """Exceptions that nobody expected: a bug whatever became of the money."""
+    crashes: list[str] = field(default_factory=list)  # Exceptions that nobody expected.
 
     def all(self) -> list[str]:
         """List everything, each with its kind."""

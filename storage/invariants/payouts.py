@@ -81,9 +81,7 @@ PAYOUTS = (
         JOIN payout ON payout.id = task.payout_id
         LEFT JOIN payout_approval AS approval
             ON approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
-               AND approval.member_id <> payout.initiator
-               -- Two clocks, and either may be set back: minutes prove nothing, hours do.
-               AND approval.at_ms <= attempt.signed_at_ms + 600000
+               AND approval.member_id <> payout.initiator AND approval.at_ms <= attempt.signed_at_ms
         WHERE attempt.status IN ('live', 'confirmed')
           -- A restored database has lost approvals as well; what the journal gave back was approved in its time.
           AND NOT EXISTS (SELECT FROM payout_forgotten AS forgotten WHERE forgotten.tx_id = attempt.tx_id)
