@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence, Set
 
 from engine.ids import HotWalletId, Instant
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Preflight
 from engine.payments.payout import WaitsFor
 from storage.alarms import Alarms
@@ -25,20 +26,22 @@ class SignerAlarms:
             return
         coin = min(preflight.coin_units for preflight in preflights)
         is_low = coin < coin_floor_units
-        await self.say("trx_floor", self._hot_wallet, is_low, 2, f"{coin} units of coin are left for fees")
+        await self.say(
+            AlarmKind.TRX_FLOOR, self._hot_wallet, is_low, Severity.SEV2, f"{coin} units of coin are left for fees"
+        )
         is_short = WaitsFor.ENERGY in short or WaitsFor.COIN in short
         words = "payouts wait: there is neither energy nor coin for their fees"
-        await self.say("insufficient_energy", self._hot_wallet, is_short, 2, words)
+        await self.say(AlarmKind.INSUFFICIENT_ENERGY, self._hot_wallet, is_short, Severity.SEV2, words)
 
     async def watched(self, out: Sequence[Live], stuck_after_ms: int) -> None:
         """Tell of attempts that are under way for too long. Their end takes the alarm back."""
         stuck = {one.task.id: one for one in out if self._clock() - one.signed_at_ms > stuck_after_ms}
         for kind, task in list(self._said):
-            if kind == "stuck_payout" and task not in stuck:
+            if kind == AlarmKind.STUCK_PAYOUT and task not in stuck:
                 del self._said[kind, task]
         for task, one in stuck.items():
             detail = f"signed at {one.signed_at_ms} and still neither paid nor proved dead"
-            await self.say("stuck_payout", task, True, 2, detail)
+            await self.say(AlarmKind.STUCK_PAYOUT, task, True, Severity.SEV2, detail)
 
     async def say(self, kind: str, subject: str, is_on: bool, severity: int, detail: str) -> None:
         """Raise an alarm or take it back, unless that was said last."""

@@ -13,6 +13,7 @@ from engine.ids import HotWalletId, Instant, TxId
 from engine.ledger import templates
 from engine.ledger.postings import Transfer
 from engine.money import AssetId
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Included
 from engine.payments.payout import MOVES, Bury, Confirm, TaskState
 from storage import alarms, deals, ledger
@@ -45,7 +46,7 @@ async def end(
     await _put_back(connection, dead, failures_max, now)
     await _book_fees(connection, rights.hot_wallet, fresh, now)
     tasks = [one.live.task.id for one in fresh]
-    await alarms.clear_alarms(connection, "stuck_payout", tasks, now)
+    await alarms.clear_alarms(connection, AlarmKind.STUCK_PAYOUT, tasks, now)
     facts = {
         one.live.task.id: {
             "state": TaskState.CONFIRMED if isinstance(one.decided, Confirm) else TaskState.SIGNING,
@@ -111,7 +112,9 @@ async def _book_paid(
         if not answer.ok:
             # The chain has paid; the books must follow, and a person must see why they cannot.
             detail = f"{transfer.reference} was paid, but the ledger says {answer.result}"
-            await alarms.raise_alarm(connection, "reconciliation_break", transfer.reference, 1, detail, now)
+            await alarms.raise_alarm(
+                connection, AlarmKind.RECONCILIATION_BREAK, transfer.reference, Severity.SEV1, detail, now
+            )
 
 
 def _paid(hot_wallet: HotWalletId, record: asyncpg.Record, now: Instant) -> list[Transfer]:
@@ -136,7 +139,7 @@ async def _put_back(connection: Connection, dead: Sequence[Ending], failures_max
     for record in records:
         if record["failures"] >= failures_max:
             detail = f"{record['failures']} attempts were included and moved nothing: decide whether to try again"
-            await alarms.raise_alarm(connection, "payout_failed", record["id"], 1, detail, now)
+            await alarms.raise_alarm(connection, AlarmKind.PAYOUT_FAILED, record["id"], Severity.SEV1, detail, now)
 
 
 async def _book_fees(
@@ -162,4 +165,6 @@ async def _book_fees(
     for transfer, answer in zip(transfers, await ledger.post(connection, transfers), strict=True):
         if not answer.ok:
             detail = f"the fee of {transfer.reference} is burned, but the ledger says {answer.result}"
-            await alarms.raise_alarm(connection, "reconciliation_break", hot_wallet, 2, detail, now)
+            await alarms.raise_alarm(
+                connection, AlarmKind.RECONCILIATION_BREAK, hot_wallet, Severity.SEV2, detail, now
+            )
