@@ -18,7 +18,7 @@ class SignerAlarms:
         self._alarms = Alarms(database)
         self._hot_wallet = hot_wallet
         self._clock = clock
-        self._said: dict[tuple[str, str], bool] = {}
+        self._said: dict[tuple[AlarmKind, str], bool] = {}
 
     async def weighed(self, preflights: Sequence[Preflight], short: Set[WaitsFor], coin_floor_units: int) -> None:
         """Tell of too little coin, and of transfers that wait for energy or coin, after what was weighed now."""
@@ -43,7 +43,7 @@ class SignerAlarms:
             detail = f"signed at {one.signed_at_ms} and still neither paid nor proved dead"
             await self.say(AlarmKind.STUCK_PAYOUT, task, True, Severity.SEV2, detail)
 
-    async def say(self, kind: str, subject: str, is_on: bool, severity: int, detail: str) -> None:
+    async def say(self, kind: AlarmKind, subject: str, is_on: bool, severity: Severity, detail: str) -> None:
         """Raise an alarm or take it back, unless that was said last."""
         if self._said.get((kind, subject)) is is_on:
             return
