@@ -1,7 +1,7 @@
 """Amounts: whole base units of a named asset, never a float.
 
 An amount travels with its asset's id beside it, and two assets never meet in one sum. On every wire it is a
-decimal string, in the database NUMERIC(78,0): 64-bit integers end at eighteen coins of an asset with eighteen decimals.
+decimal string, in the database NUMERIC(78,0): 64-bit integers end at 18 coins of an asset with 18 decimals.
 """
 
 from decimal import ROUND_UP, Decimal, localcontext
