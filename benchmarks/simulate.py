@@ -1,8 +1,8 @@
 """The crash simulation: does every payout happen exactly once, whatever dies, lies or is forgotten?
 
-`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and the
-planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N` tells the
-story of one world, which is the same each time.
+`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and
+the planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N`
+tells the story of one world, which is the same each time.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -75,8 +74,8 @@ class Summary(msgspec.Struct):
             f"{self.seeds} seeds, {counts.get('payouts', 0)} payouts in {counts.get('transfers', 0)} transfers, "
             f"{sum(self.faults.values())} faults, {sum(self.crash_points.values())} crashes at "
             f"{len(self.crash_points)} points, {self.cells} cells, {kills} kills: "
-            f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, {counts.get('stuck', 0)} stuck, "
-            f"{len(self.findings)} findings; {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
+            f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, "
+            f"{counts.get('stuck', 0)} stuck, {len(self.findings)} findings; {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
             f"planted bugs found, in {self.wall_s:.0f} s"
         )
 

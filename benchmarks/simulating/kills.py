@@ -95,7 +95,8 @@ class Engine:
 
     async def begin(self, orders: Orders) -> None:
         """Start a life."""
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(orders) + b"\n")
         self.pid = await self._line()
 
@@ -121,7 +122,8 @@ class Engine:
             await self._process.wait()
 
     async def _line(self) -> int:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         return int(await self._process.stdout.readline())
 
 
@@ -218,7 +220,7 @@ async def kill_often(
     kills: int, folder: Path, tell: Callable[[str], None] = lambda line: None, first: int = 0
 ) -> KillReport:
     """Kill so many times, let everything settle, and judge. `first` is the crash point to begin with."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  once, before anything runs
     report, killed = KillReport(), Counter[str]()
     async with _running(folder) as (postgres, network, database, engine, orders):
         club = Club(database, network)
@@ -242,7 +244,7 @@ async def kill_often(
         await engine.begin(orders)
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_S):
-                while not await club.are_served():
+                while not await club.are_served():  # noqa: ASYNC110  other processes decide
                     await asyncio.sleep(0.2)
         report.settled_s = round(time.monotonic() - began_s, 1)
         await engine.kill()
@@ -275,7 +277,7 @@ async def _running(
     network = Network(RunningTime())
     network.produce(FIRST_BLOCKS)
     server, engine = Server(network.devnet, produces=False), Engine()
-    async with EmbeddedPostgres(folder / "postgres") as postgres:
+    async with EmbeddedPostgres(folder / "postgres") as postgres:  # noqa: SIM117  its dsn is known when it runs
         async with Database(postgres.dsn, pool_size=4, name="kills") as database:
             await migrate(database)
             await furnish(database)

@@ -1,4 +1,6 @@
-"""The crash simulation in its short form: a hundred worlds, the whole table, the planted bugs, real kills, a restore."""
+"""The crash simulation in its short form: a hundred worlds, the whole table, planted bugs, real kills, a
+restore.
+"""
 
 import tempfile
 from collections.abc import AsyncIterator
