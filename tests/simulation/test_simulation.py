@@ -11,7 +11,7 @@ import pytest
 from benchmarks.simulate import Plan, Summary, find, run
 from benchmarks.simulating.beginning import furnish
 from benchmarks.simulating.databases import server
-from benchmarks.simulating.kills import kill_often
+from benchmarks.simulating.kills import kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import FATES, POINTS, VIEWS
 from benchmarks.simulating.work import Job
@@ -77,3 +77,14 @@ async def test_twenty_real_kills_of_the_engine_and_of_postgres_pay_nothing_twice
     assert report.findings == []
     assert sum(report.kills.values()) == KILLS
     assert report.kills["postgres"] >= 1
+
+
+@pytest.mark.timeout(LIMIT_S)
+async def test_a_database_restored_to_an_earlier_point_in_mid_flight_pays_nothing_twice_and_loses_nothing() -> (
+    None
+):
+    with tempfile.TemporaryDirectory(prefix="trellis-restore-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # noqa: ASYNC240  PostgreSQL runs under an account of its own when we are root
+        report = await restore_in_flight(Path(folder))
+    assert report.findings == []
+    assert report.payouts == 6
