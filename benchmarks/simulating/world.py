@@ -378,6 +378,7 @@ class World:
             "payouts": len(self.story.agreements),
             "transfers": sum(states.values()),
             "confirmed": states["confirmed"],
+            "given up": states["failed"],
             "attempts": len(self.story.signed),
             "blocks": self.network.head,
             "included and failed": self.network.failures(),
