@@ -15,9 +15,10 @@ from engine.ledger.postings import Transfer
 from engine.money import AssetId
 from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Included
-from engine.payments.payout import MOVES, Bury, Confirm, TaskState
+from engine.payments.payout import MOVES, Bury, Confirm, Purpose, TaskState
 from storage import alarms, deals, ledger
 from storage.database import Connection
+from storage.deals import Paid
 from storage.leases import guard
 from storage.payout_attempts import Live, tell
 from storage.payout_memory import SignerRights
@@ -100,8 +101,9 @@ async def _settle(connection: Connection, hot_wallet: HotWalletId, paid: Sequenc
         list({record["payout_id"] for record in records}),
     )
     done = {record["payout_id"] for record in whole}
-    for record in {record["payout_id"]: record for record in records if record["payout_id"] in done}.values():
-        await deals.on_paid(connection, record["purpose"], record["purpose_id"], TxId(record["tx_hash"]), now)
+    newest = {record["payout_id"]: record for record in records if record["payout_id"] in done}
+    paid = [Paid(Purpose(each["purpose"]), each["purpose_id"], TxId(each["tx_hash"])) for each in newest.values()]
+    await deals.on_paid(connection, paid, now)
 
 
 async def _book_paid(
