@@ -102,8 +102,10 @@ async def _settle(connection: Connection, hot_wallet: HotWalletId, paid: Sequenc
     )
     done = {record["payout_id"] for record in whole}
     newest = {record["payout_id"]: record for record in records if record["payout_id"] in done}
-    paid = [Paid(Purpose(each["purpose"]), each["purpose_id"], TxId(each["tx_hash"])) for each in newest.values()]
-    await deals.on_paid(connection, paid, now)
+    confirmed = [
+        Paid(Purpose(each["purpose"]), each["purpose_id"], TxId(each["tx_hash"])) for each in newest.values()
+    ]
+    await deals.on_paid(connection, confirmed, now)
 
 
 async def _book_paid(
