@@ -33,7 +33,7 @@ from storage.payout_memory import DatabaseRestored
 SAFETY_STEPS_MAX = 140
 LIVENESS_STEPS_MAX = 90
 BLOCKS_A_STEP = (1, 2, 2, 3, 4)
-BY_THE_CLOCK = ("P6", "P8")
+BY_THE_CLOCK = ("P5", "P6", "P8")
 GHOST_TURNS = 4
 ENERGY_DEAR = 4
 UNKIND = tuple(sending for sending in Sending if sending is not Sending.ANSWERED)
@@ -404,7 +404,7 @@ class World:
         """Ask the database everything that must always hold of it."""
         breaches = await invariants.check(self.house)
         if self.dice.counts["clock jump"] or self.story.restored:
-            # These two compare times that two clocks gave. Where clocks were set, or wishes said again with their
+            # These compare times that two clocks gave. Where clocks were set, or wishes said again with their
             # old times, only the auditor knows what was first; and he judges both.
             breaches = [each for each in breaches if not each.invariant.name.startswith(BY_THE_CLOCK)]
         return [*map(str, breaches), *await broken(self.house)]
