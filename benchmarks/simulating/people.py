@@ -408,7 +408,7 @@ class People:
             if wanted > 0:
                 chosen = self._random.sample(able, self._random.randint(1, wanted))
                 shown = int(row["amount_token"]), row["to_address"]
-                await asyncio.gather(*(self._approve(agreement, approver, *shown) for approver in chosen))
+                await self._approve_at_once(agreement, chosen, *shown)
 
     def _refund_shown(self, row: Any) -> Agreement | None:
         for tx, (payer, units) in self._awaited_refunds.items():
@@ -420,17 +420,34 @@ class People:
         return None
 
     async def _approve(self, agreement: Agreement, approver: str, units: int, destination: str) -> None:
+        await self._approve_at_once(agreement, [approver], units, destination)
+
+    async def _approve_at_once(
+        self, agreement: Agreement, approvers: list[str], units: int, destination: str
+    ) -> None:
+        """Say yes, all in the same moment. Whose answer comes first is luck, so they are told in one order."""
+        wishes = [self._yes(agreement, approver, units, destination) for approver in approvers]
+        answers = await asyncio.gather(*(wish() for _, wish in wishes))
+        for approver, (moment, _), answer in zip(approvers, wishes, answers, strict=True):
+            if answer is None:
+                self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
+            else:
+                self._world.trace.add(approver, f"is refused: {answer.code}")
+
+    def _yes(
+        self, agreement: Agreement, approver: str, units: int, destination: str
+    ) -> tuple[int, Callable[[], Awaitable[Refusal | None]]]:
         fields = PayoutFields(PayoutId(agreement.name), Network.TRON, USDT, units, destination)
         command = self._command(approver)
         decisions = Decisions(self._world.house)
         company = agreement.company
         moment = self._world.trace.add(approver, f"approves {agreement.name}")
-        self._said.append((moment, lambda: decisions.approve(fields, company, command)))
-        answer = await decisions.approve(fields, company, command)
-        if answer is None:
-            self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
-        else:
-            self._world.trace.add(approver, f"is refused: {answer.code}")
+
+        async def wish() -> Refusal | None:
+            return await decisions.approve(fields, company, command)
+
+        self._said.append((moment, wish))
+        return moment, wish
 
     # ------------------------------------------------------------------ what nobody has planned
 
