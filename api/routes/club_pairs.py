@@ -71,7 +71,7 @@ async def disable_pair(services: Services, principal: Principal, pair: str, comm
 
 
 @routes.get("/api/v1/club/sessions", problems=(400, 403, 503))
-async def list_sessions(services: Services, principal: Principal, query: ActingQuery) -> SessionList:
+async def list_trust_sessions(services: Services, principal: Principal, query: ActingQuery) -> SessionList:
     """List the open days of one's pairs, with what each would net to now."""
     club = services.club
     acting = await club.acting(principal, query.member)
