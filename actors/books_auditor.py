@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from engine.ids import Instant
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.freeze import Scope
 from engine.payments.payout import ENGINE
 from storage import alarms, freezes, invariants
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 AUDITOR_LEASE = "auditor"
 CHECK_EVERY_MS = 5 * 60_000
-SEVERITY = 1
 _SHOWN = 300
 
 
@@ -56,7 +55,7 @@ class BooksAuditor:
                 name = breach.invariant.name
                 log.error("books.broken invariant=%s", name)
                 detail = str(breach)[:_SHOWN]
-                await alarms.raise_alarm(connection, AlarmKind.INVARIANT_BROKEN, name, SEVERITY, detail, now)
+                await alarms.raise_alarm(connection, AlarmKind.INVARIANT_BROKEN, name, Severity.SEV1, detail, now)
                 why = f"{name} does not hold"
                 await freezes.enter(connection, Scope.GLOBAL, "", why, ENGINE, now, is_safe_mode=True)
             broken = {breach.invariant.name for breach in breaches}

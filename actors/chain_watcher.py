@@ -16,7 +16,7 @@ from actors.node_troubles import NodeTroubles
 from engine.errors import Retryable
 from engine.ids import Instant
 from engine.money import Network
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Block, BlockRef
 from engine.payments.ports import ChainReader
 from engine.payments.sighting import Sighting, WatchList, sift
@@ -225,7 +225,9 @@ class ChainWatcher:
                     return block
             below = blocks[-1].number
         detail = f"no block of {self._network} that we remember is on the chain any more"
-        await self._alarms.raise_alarm(AlarmKind.REORG_AFTER_CREDIT, self._network, 1, detail, self._clock())
+        await self._alarms.raise_alarm(
+            AlarmKind.REORG_AFTER_CREDIT, self._network, Severity.SEV1, detail, self._clock()
+        )
         raise ForkTooDeep(detail)
 
 

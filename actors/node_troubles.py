@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from adapters.chains.rpc import NodeHealth
 from engine.ids import Instant
 from engine.money import Network
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from storage.alarms import Alarms
 from storage.database import Database
 
 QUIET_MS = 60_000
 """So long nothing must have been reported for an alarm to be over."""
 
-_SEVERITY = 2
 _KINDS = (AlarmKind.RPC_DOWN, AlarmKind.RPC_LAG, AlarmKind.RPC_DISAGREEMENT)
 
 
@@ -56,7 +55,7 @@ class NodeTroubles:
                     await self._alarms.clear(kind, self._network, now)
                     self._raised.discard(kind)
             elif what and kind not in self._raised:
-                await self._alarms.raise_alarm(kind, self._network, _SEVERITY, what, now)
+                await self._alarms.raise_alarm(kind, self._network, Severity.SEV2, what, now)
                 self._raised.add(kind)
 
     def _is_over(self, kind: str, seen_ms: Instant, now: Instant) -> bool:

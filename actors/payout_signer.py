@@ -22,6 +22,7 @@ from actors.signer_alarms import SignerAlarms
 from engine.errors import OutcomeUnknown, Rejected, Retryable
 from engine.ids import Instant, PayoutTaskId
 from engine.money import Network
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import BlockRef, PayoutIntent, Preflight, SignedPayout
 from engine.payments.freeze import Scope, stopping
 from engine.payments.payout import (
@@ -194,7 +195,9 @@ class PayoutSigner:
         now = self._clock()
         await payout_memory.keep(connection, self._rights, found, now)
         await freezes.enter(connection, Scope.GLOBAL, "", why, ENGINE, now, is_safe_mode=True)
-        await alarms.raise_alarm(connection, "restored_database", self._rights.hot_wallet, 1, why, now)
+        await alarms.raise_alarm(
+            connection, AlarmKind.RESTORED_DATABASE, self._rights.hot_wallet, Severity.SEV1, why, now
+        )
 
     async def _bind(self) -> None:
         await self._write(lambda connection: payout_memory.bind(connection, self._rights, self._clock()))
@@ -213,9 +216,9 @@ class PayoutSigner:
         if self._is_look_due():
             await self._bind()
             confirmed, buried = await self._look(waits)
-            # And what is old last: nodes that are silent about bytes which they have rest for a while, and would
-            # not be there to say that a block holds them.
-            handed_over += await self._hand_over(waits, again=True)
+        # And what is old last: nodes that are silent about bytes which they have rest for a while, and would not be
+        # there to say that a block holds them.
+        handed_over += await self._hand_over(waits, again=True)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
 
     # ------------------------------------------------------------------ sign
@@ -296,7 +299,9 @@ class PayoutSigner:
             return await self._chain.preflight(one.sender, one.payout.destination, one.contract, one.task.units)
         except Rejected as error:
             log.error("payout.refused task=%s error=%s", one.task.id, error)
-            await self._alarms.say("payout_failed", one.task.id, True, 2, f"the nodes refuse to weigh it: {error}")
+            await self._alarms.say(
+                AlarmKind.PAYOUT_FAILED, one.task.id, True, Severity.SEV2, f"the nodes refuse to weigh it: {error}"
+            )
             return WaitsFor.REFUSED
         except (Retryable, OutcomeUnknown) as error:
             log.warning("payout.not_weighed task=%s error=%s", one.task.id, error)
@@ -318,7 +323,7 @@ class PayoutSigner:
                 # Never routine: our encoder or our memory is not what it should be, or somebody is at it.
                 log.error("payout.bytes_differ task=%s error=%s", intent.task, error)
                 codes[intent.task] = WaitsFor.BYTES_DIFFER
-                await self._alarms.say("bytes_differ", intent.task, True, 1, str(error))
+                await self._alarms.say(AlarmKind.BYTES_DIFFER, intent.task, True, Severity.SEV1, str(error))
         return prepared
 
     def _intend(
@@ -443,7 +448,7 @@ class PayoutSigner:
             elif isinstance(step, Wait) and step.code is WaitsFor.MOVED_OTHERWISE:
                 waits[step.code] += 1
                 detail = f"{one.attempt.signed.tx_id} moved another amount than {one.task.units} units"
-                await self._alarms.say("payout_failed", one.task.id, True, 1, detail)
+                await self._alarms.say(AlarmKind.PAYOUT_FAILED, one.task.id, True, Severity.SEV1, detail)
         if endings:
             failures_max = self._policy.rules.failures_max
             await self._write(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence, Set
 
 from engine.ids import HotWalletId, Instant
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Preflight
 from engine.payments.payout import WaitsFor
 from storage.alarms import Alarms
@@ -17,7 +18,7 @@ class SignerAlarms:
         self._alarms = Alarms(database)
         self._hot_wallet = hot_wallet
         self._clock = clock
-        self._said: dict[tuple[str, str], bool] = {}
+        self._said: dict[tuple[AlarmKind, str], bool] = {}
 
     async def weighed(self, preflights: Sequence[Preflight], short: Set[WaitsFor], coin_floor_units: int) -> None:
         """Tell of too little coin, and of transfers that wait for energy or coin, after what was weighed now."""
@@ -25,22 +26,24 @@ class SignerAlarms:
             return
         coin = min(preflight.coin_units for preflight in preflights)
         is_low = coin < coin_floor_units
-        await self.say("trx_floor", self._hot_wallet, is_low, 2, f"{coin} units of coin are left for fees")
+        await self.say(
+            AlarmKind.TRX_FLOOR, self._hot_wallet, is_low, Severity.SEV2, f"{coin} units of coin are left for fees"
+        )
         is_short = WaitsFor.ENERGY in short or WaitsFor.COIN in short
         words = "payouts wait: there is neither energy nor coin for their fees"
-        await self.say("insufficient_energy", self._hot_wallet, is_short, 2, words)
+        await self.say(AlarmKind.INSUFFICIENT_ENERGY, self._hot_wallet, is_short, Severity.SEV2, words)
 
     async def watched(self, out: Sequence[Live], stuck_after_ms: int) -> None:
         """Tell of attempts that are under way for too long. Their end takes the alarm back."""
         stuck = {one.task.id: one for one in out if self._clock() - one.signed_at_ms > stuck_after_ms}
         for kind, task in list(self._said):
-            if kind == "stuck_payout" and task not in stuck:
+            if kind == AlarmKind.STUCK_PAYOUT and task not in stuck:
                 del self._said[kind, task]
         for task, one in stuck.items():
             detail = f"signed at {one.signed_at_ms} and still neither paid nor proved dead"
-            await self.say("stuck_payout", task, True, 2, detail)
+            await self.say(AlarmKind.STUCK_PAYOUT, task, True, Severity.SEV2, detail)
 
-    async def say(self, kind: str, subject: str, is_on: bool, severity: int, detail: str) -> None:
+    async def say(self, kind: AlarmKind, subject: str, is_on: bool, severity: Severity, detail: str) -> None:
         """Raise an alarm or take it back, unless that was said last."""
         if self._said.get((kind, subject)) is is_on:
             return

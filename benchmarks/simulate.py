@@ -1,8 +1,8 @@
 """The crash simulation: does every payout happen exactly once, whatever dies, lies or is forgotten?
 
-`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and the
-planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N` tells the
-story of one world, which is the same each time.
+`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and
+the planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N`
+tells the story of one world, which is the same each time.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -23,7 +22,7 @@ from rich.console import Console
 from benchmarks.harness import Machine, introduce, result, save, table
 from benchmarks.simulating.beginning import furnish
 from benchmarks.simulating.databases import server
-from benchmarks.simulating.kills import KillReport, kill_often
+from benchmarks.simulating.kills import KillReport, kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import POINTS
 from benchmarks.simulating.work import Job, Report
@@ -57,13 +56,17 @@ class Summary(msgspec.Struct):
     found_at: dict[str, int] = {}
     """Planted bug → the seed at which it was found; 0: it was not."""
     kills: KillReport | None = None
+    restore: KillReport | None = None
+    """A point-in-time restore in mid-flight."""
     wall_s: float = 0.0
 
     @property
     def is_clean(self) -> bool:
         """Tell whether every promise was kept, and every planted bug was found."""
         return (
-            not self.findings and all(self.found_at.values()) and (self.kills is None or not self.kills.findings)
+            not self.findings
+            and all(self.found_at.values())
+            and not any(report.findings for report in (self.kills, self.restore) if report is not None)
         )
 
     @property
@@ -75,8 +78,9 @@ class Summary(msgspec.Struct):
             f"{self.seeds} seeds, {counts.get('payouts', 0)} payouts in {counts.get('transfers', 0)} transfers, "
             f"{sum(self.faults.values())} faults, {sum(self.crash_points.values())} crashes at "
             f"{len(self.crash_points)} points, {self.cells} cells, {kills} kills: "
-            f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, {counts.get('stuck', 0)} stuck, "
-            f"{len(self.findings)} findings; {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
+            f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, "
+            f"{counts.get('stuck', 0)} stuck, {len(self.findings)} findings; "
+            f" {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
             f"planted bugs found, in {self.wall_s:.0f} s"
         )
 
@@ -96,6 +100,7 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda lin
                 tell(f"{name}: found at seed {summary.found_at[name]}")
     if plan.kills:
         summary.kills = await kill_often(plan.kills, folder / "kills", tell)
+        summary.restore = await restore_in_flight(folder / "restore")
     summary.wall_s = round(time.monotonic() - began_s, 1)
     return summary
 
@@ -137,7 +142,9 @@ def show(summary: Summary, console: Console) -> None:
         table(console, "What was killed", ("process", "times"), sorted(summary.kills.kills.items()))
     if summary.found_at:
         table(console, "Planted bugs", ("bug", "found at seed"), sorted(summary.found_at.items()))
-    findings = [*summary.findings, *(summary.kills.findings if summary.kills is not None else [])]
+    findings = list(summary.findings)
+    for report in (summary.kills, summary.restore):
+        findings += [] if report is None else report.findings
     for line in findings[:FINDINGS_SHOWN]:
         console.print(f"[red]{line}[/red]")
     console.print(summary.line)

@@ -1,7 +1,7 @@
 """Amounts: whole base units of a named asset, never a float.
 
-Two assets never add. On every wire an amount is a decimal string of base units or of coins, in the database
-NUMERIC(78,0): 64-bit integers end at eighteen coins of an asset with eighteen decimals.
+An amount travels with its asset's id beside it, and two assets never meet in one sum. On every wire it is a
+decimal string, in the database NUMERIC(78,0): 64-bit integers end at 18 coins of an asset with 18 decimals.
 """
 
 from decimal import ROUND_UP, Decimal, localcontext
@@ -26,10 +26,6 @@ class Network(StrEnum):
     TRON = "tron"
 
 
-class DifferentAssets(Exception):
-    """Amounts of two assets met in one sum or comparison: a bug."""
-
-
 class Asset(msgspec.Struct, frozen=True):
     """A coin or token. `contract` is empty for the network's own coin."""
 
@@ -40,42 +36,6 @@ class Asset(msgspec.Struct, frozen=True):
     decimals: int
     is_dollar: bool = False
     """A stablecoin that limits count at one dollar."""
-
-
-class Money(msgspec.Struct, frozen=True):
-    """Whole base units of one asset. May be negative: a difference."""
-
-    asset: AssetId
-    units: int
-
-    def __add__(self, other: "Money") -> "Money":
-        return Money(self.asset, self.units + self._same(other))
-
-    def __sub__(self, other: "Money") -> "Money":
-        return Money(self.asset, self.units - self._same(other))
-
-    def __neg__(self) -> "Money":
-        return Money(self.asset, -self.units)
-
-    def __lt__(self, other: "Money") -> bool:
-        return self.units < self._same(other)
-
-    def __le__(self, other: "Money") -> bool:
-        return self.units <= self._same(other)
-
-    def __gt__(self, other: "Money") -> bool:
-        return self.units > self._same(other)
-
-    def __ge__(self, other: "Money") -> bool:
-        return self.units >= self._same(other)
-
-    def __bool__(self) -> bool:
-        return self.units != 0
-
-    def _same(self, other: "Money") -> int:
-        if other.asset != self.asset:
-            raise DifferentAssets(f"{self.asset} and {other.asset}")
-        return other.units
 
 
 def coins(asset: Asset, units: int) -> Decimal:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.ids import Instant
+from engine.payments.alarms import AlarmKind, Severity
 from storage import outbox
 from storage.database import Connection, Database
 from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_rows
@@ -23,7 +24,7 @@ class AlarmRow(msgspec.Struct, frozen=True):
 
 
 async def raise_alarm(
-    connection: Connection, kind: str, subject: str, severity: int, detail: str, at_ms: Instant
+    connection: Connection, kind: AlarmKind, subject: str, severity: Severity, detail: str, at_ms: Instant
 ) -> bool:
     """Raise an alarm in the caller's transaction; False when it is raised already."""
     new = await connection.fetchval(
@@ -89,7 +90,9 @@ class Alarms:
         )
         return page_of(records, AlarmRow, limit, ("id", "id"))
 
-    async def raise_alarm(self, kind: str, subject: str, severity: int, detail: str, at_ms: Instant) -> bool:
+    async def raise_alarm(
+        self, kind: AlarmKind, subject: str, severity: Severity, detail: str, at_ms: Instant
+    ) -> bool:
         """Raise an alarm by itself; False when it is raised already."""
 
         async def write(connection: Connection) -> bool:

@@ -5,7 +5,8 @@ pair's day are read, decided on and written with no other deal in between, so tw
 Nothing here moves money.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -62,6 +63,15 @@ from storage.rows import (
 
 TOPIC = "deal"
 _COLUMNS = columns(Deal)
+_UNPAID: Mapping[DealId, TxId] = MappingProxyType({})
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """A payout that is confirmed, and by which transaction."""
+
+    purpose: Purpose
+    purpose_id: str
+    tx_id: TxId
 
 
 # ---------------------------------------------------------------------- for those who match, pay and run the days
@@ -103,14 +113,13 @@ async def awaiting_again(connection: Connection, deals: Sequence[DealId], at_ms:
     await _move(connection, await _held(connection, deals), DealStatus.AWAITING_INCOMING, at_ms)
 
 
-async def on_paid(connection: Connection, purpose: str, purpose_id: str, tx_id: TxId, at_ms: Instant) -> None:
-    """Take note that a payout is confirmed: what it was for is settled. Said twice is safe."""
-    match purpose:
-        case Purpose.PASS_THROUGH:
-            deals = await _held(connection, [DealId(purpose_id)])
-            await _move(connection, deals, DealStatus.SETTLED, at_ms, tx_id)
-        case Purpose.EOD:
-            await settlements.on_paid(connection, SettlementId(purpose_id), tx_id, at_ms)
+async def on_paid(connection: Connection, paid: Sequence[Paid], at_ms: Instant) -> None:
+    """Take note that payouts are confirmed: what they were for is settled. Said twice is safe."""
+    by_deal = {DealId(each.purpose_id): each.tx_id for each in paid if each.purpose is Purpose.PASS_THROUGH}
+    await _move(connection, await _held(connection, list(by_deal)), DealStatus.SETTLED, at_ms, by_deal)
+    for each in paid:
+        if each.purpose is Purpose.EOD:
+            await settlements.on_paid(connection, SettlementId(each.purpose_id), each.tx_id, at_ms)
 
 
 async def given_up(connection: Connection, deal: DealId, at_ms: Instant) -> None:
@@ -281,7 +290,11 @@ async def _held(connection: Connection, deals: Sequence[DealId]) -> list[Deal]:
 
 
 async def _move(
-    connection: Connection, deals: Sequence[Deal], status: DealStatus, now: Instant, tx_id: TxId | None = None
+    connection: Connection,
+    deals: Sequence[Deal],
+    status: DealStatus,
+    now: Instant,
+    paid_by: Mapping[DealId, TxId] = _UNPAID,
 ) -> None:
     """Move deals that are `_held`; those that are there already stay as they are."""
     moved = [rules.to(deal, status, now) for deal in deals if deal.status is not status]
@@ -296,12 +309,15 @@ async def _move(
         status,
         [deal.ended_at_ms for deal in moved],
     )
-    await _tell(connection, moved, tx_id)
+    await _tell(connection, moved, paid_by)
 
 
-async def _tell(connection: Connection, deals: Sequence[Deal], tx_id: TxId | None = None) -> None:
-    paid = {} if tx_id is None else {"tx_id": tx_id}
-    await outbox.write(connection, [outbox.NewEvent(TOPIC, deal.id, to_plain(deal) | paid) for deal in deals])
+async def _tell(connection: Connection, deals: Sequence[Deal], paid_by: Mapping[DealId, TxId] = _UNPAID) -> None:
+    events = []
+    for deal in deals:
+        paid = {"tx_id": paid_by[deal.id]} if deal.id in paid_by else {}
+        events.append(outbox.NewEvent(TOPIC, deal.id, to_plain(deal) | paid))
+    await outbox.write(connection, events)
 
 
 async def _audit(connection: Connection, command: Command, name: str, before: Deal | None, after: Deal) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from engine.ids import CompanyId, Instant
 from engine.ledger import accounts
 from engine.money import Asset, AssetId, UsdMicros
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.settlement.companies import Company
 from engine.settlement.deals import EXPOSED, DealStatus
 from engine.settlement.limits import LimitFacts, PairDay, Promise, collateral, dollars, open_limit
@@ -20,8 +20,6 @@ from storage import alarms, assets, ledger, settlements
 from storage.companies import COMPANY_COLUMNS
 from storage.database import Connection
 from storage.rows import to_rows
-
-ALARM_SEVERITY = 2
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -98,7 +96,7 @@ async def watch(connection: Connection, tiers: Tiers, now: Instant) -> Sequence[
         if one.is_over:
             over.append(one.company)
             words = f"{dollars(one.open)} USD is open, and {dollars(one.limit)} USD may be"
-            await alarms.raise_alarm(connection, AlarmKind.OVER_LIMIT, one.company, ALARM_SEVERITY, words, now)
+            await alarms.raise_alarm(connection, AlarmKind.OVER_LIMIT, one.company, Severity.SEV2, words, now)
         else:
             await alarms.clear_alarm(connection, AlarmKind.OVER_LIMIT, one.company, now)
     return over

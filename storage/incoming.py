@@ -13,7 +13,7 @@ import msgspec
 from engine.errors import Refusal
 from engine.ids import CompanyId, DealId, HotWalletId, Instant, TxId
 from engine.money import AssetId, Network
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.allowlist import AllowedWallet
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
@@ -405,7 +405,9 @@ async def _request(connection: Connection, then: Consequences, at_ms: Instant) -
                     "UPDATE incoming_tx SET status = 'suspense' WHERE id = $1", due.purpose_id
                 )
             detail = f"{due.units} units of {due.token} cannot be paid to {due.to_address}: {answer.message}"
-            await alarms.raise_alarm(connection, AlarmKind.STUCK_PAYOUT, due.purpose_id, 2, detail, at_ms)
+            await alarms.raise_alarm(
+                connection, AlarmKind.STUCK_PAYOUT, due.purpose_id, Severity.SEV2, detail, at_ms
+            )
 
 
 async def _note_fees(
@@ -476,5 +478,7 @@ async def _stop(connection: Connection, departure: Departure, at_ms: Instant) ->
         f"{departure.units} units of {departure.asset.id} left for {departure.recipient} "
         f"in {departure.tx_id}, which we never signed"
     )
-    await alarms.raise_alarm(connection, AlarmKind.RECONCILIATION_BREAK, departure.hot_wallet, 1, detail, at_ms)
+    await alarms.raise_alarm(
+        connection, AlarmKind.RECONCILIATION_BREAK, departure.hot_wallet, Severity.SEV1, detail, at_ms
+    )
     await freezes.enter(connection, Scope.WALLET, departure.hot_wallet, detail, ENGINE, at_ms, is_safe_mode=True)

@@ -14,7 +14,7 @@ from engine.ids import DealId, Instant, PayoutId
 from engine.ledger import templates
 from engine.ledger.accounts import Account, Normal
 from engine.money import Network
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
 from engine.payments.incoming import Place, Reason
@@ -132,7 +132,9 @@ async def _undo(connection: Connection, row: IncomingRow, at_ms: Instant) -> str
             f"{row.amount_token} units of {row.token} of {row.company_id} vanished with block {row.block_number}"
         )
         after = "paid out before" if undone == "claimed" else "bytes that pay them may be on their way"
-        await alarms.raise_alarm(connection, AlarmKind.REORG_AFTER_CREDIT, row.id, 1, f"{detail}; {after}", at_ms)
+        await alarms.raise_alarm(
+            connection, AlarmKind.REORG_AFTER_CREDIT, row.id, Severity.SEV1, f"{detail}; {after}", at_ms
+        )
         await freezes.enter(connection, Scope.COMPANY, row.company_id, detail, ENGINE, at_ms, is_safe_mode=True)
     return undone
 

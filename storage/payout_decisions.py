@@ -14,6 +14,7 @@ from engine.errors import Refusal
 from engine.ids import CompanyId, DealId, HotWalletId, Instant, MemberId, PayoutId, WalletId
 from engine.ledger import templates
 from engine.money import Network
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.payments.approval import PayoutFields, fields_hash, refuse_approver
 from engine.payments.payout import Purpose, TaskState, WaitsFor
@@ -108,7 +109,7 @@ class Decisions:
                 command.at_ms,
             )
             for record in records:
-                await alarms.clear_alarm(connection, "payout_failed", record["id"], command.at_ms)
+                await alarms.clear_alarm(connection, AlarmKind.PAYOUT_FAILED, record["id"], command.at_ms)
             await _tell(connection, command, "payout.try_again", row, None, {"tasks": len(records)})
             return True
 
@@ -285,12 +286,17 @@ async def _give_up(connection: Connection, row: asyncpg.Record, reason: str, com
         if not answer.ok:
             detail = f"{transfer.reference} was given up, but the ledger says {answer.result}"
             await alarms.raise_alarm(
-                connection, "reconciliation_break", transfer.reference, 1, detail, command.at_ms
+                connection,
+                AlarmKind.RECONCILIATION_BREAK,
+                transfer.reference,
+                Severity.SEV1,
+                detail,
+                command.at_ms,
             )
     if row["purpose"] == Purpose.PASS_THROUGH:
         await deals.given_up(connection, DealId(row["purpose_id"]), command.at_ms)
     for record in records:
-        await alarms.clear_alarm(connection, "payout_failed", record["id"], command.at_ms)
+        await alarms.clear_alarm(connection, AlarmKind.PAYOUT_FAILED, record["id"], command.at_ms)
     after = {"state": TaskState.FAILED, "tasks": [record["id"] for record in records], "reason": reason}
     await _tell(connection, command, "payout.give_up", row, None, after)
     return True

@@ -13,10 +13,12 @@ from engine.ids import HotWalletId, Instant, TxId
 from engine.ledger import templates
 from engine.ledger.postings import Transfer
 from engine.money import AssetId
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Included
-from engine.payments.payout import MOVES, Bury, Confirm, TaskState
+from engine.payments.payout import MOVES, Bury, Confirm, Purpose, TaskState
 from storage import alarms, deals, ledger
 from storage.database import Connection
+from storage.deals import Paid
 from storage.leases import guard
 from storage.payout_attempts import Live, tell
 from storage.payout_memory import SignerRights
@@ -45,7 +47,7 @@ async def end(
     await _put_back(connection, dead, failures_max, now)
     await _book_fees(connection, rights.hot_wallet, fresh, now)
     tasks = [one.live.task.id for one in fresh]
-    await alarms.clear_alarms(connection, "stuck_payout", tasks, now)
+    await alarms.clear_alarms(connection, AlarmKind.STUCK_PAYOUT, tasks, now)
     facts = {
         one.live.task.id: {
             "state": TaskState.CONFIRMED if isinstance(one.decided, Confirm) else TaskState.SIGNING,
@@ -99,8 +101,11 @@ async def _settle(connection: Connection, hot_wallet: HotWalletId, paid: Sequenc
         list({record["payout_id"] for record in records}),
     )
     done = {record["payout_id"] for record in whole}
-    for record in {record["payout_id"]: record for record in records if record["payout_id"] in done}.values():
-        await deals.on_paid(connection, record["purpose"], record["purpose_id"], TxId(record["tx_hash"]), now)
+    newest = {record["payout_id"]: record for record in records if record["payout_id"] in done}
+    confirmed = [
+        Paid(Purpose(each["purpose"]), each["purpose_id"], TxId(each["tx_hash"])) for each in newest.values()
+    ]
+    await deals.on_paid(connection, confirmed, now)
 
 
 async def _book_paid(
@@ -111,7 +116,9 @@ async def _book_paid(
         if not answer.ok:
             # The chain has paid; the books must follow, and a person must see why they cannot.
             detail = f"{transfer.reference} was paid, but the ledger says {answer.result}"
-            await alarms.raise_alarm(connection, "reconciliation_break", transfer.reference, 1, detail, now)
+            await alarms.raise_alarm(
+                connection, AlarmKind.RECONCILIATION_BREAK, transfer.reference, Severity.SEV1, detail, now
+            )
 
 
 def _paid(hot_wallet: HotWalletId, record: asyncpg.Record, now: Instant) -> list[Transfer]:
@@ -136,7 +143,7 @@ async def _put_back(connection: Connection, dead: Sequence[Ending], failures_max
     for record in records:
         if record["failures"] >= failures_max:
             detail = f"{record['failures']} attempts were included and moved nothing: decide whether to try again"
-            await alarms.raise_alarm(connection, "payout_failed", record["id"], 1, detail, now)
+            await alarms.raise_alarm(connection, AlarmKind.PAYOUT_FAILED, record["id"], Severity.SEV1, detail, now)
 
 
 async def _book_fees(
@@ -162,4 +169,6 @@ async def _book_fees(
     for transfer, answer in zip(transfers, await ledger.post(connection, transfers), strict=True):
         if not answer.ok:
             detail = f"the fee of {transfer.reference} is burned, but the ledger says {answer.result}"
-            await alarms.raise_alarm(connection, "reconciliation_break", hot_wallet, 2, detail, now)
+            await alarms.raise_alarm(
+                connection, AlarmKind.RECONCILIATION_BREAK, hot_wallet, Severity.SEV2, detail, now
+            )

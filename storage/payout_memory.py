@@ -136,8 +136,8 @@ async def bind(connection: Connection, rights: SignerRights, now: Instant) -> li
             FROM payout_forgotten AS forgotten JOIN payout_task AS task ON task.id = forgotten.task_id
             WHERE forgotten.hot_wallet_id = $1 AND forgotten.bound_at_ms IS NULL
               AND task.hot_wallet_id = $1 AND task.state IN ('queued', 'signing', 'broadcast')
-              -- The cap may have been another one then, and the payout cut into other parts: bytes of another amount
-              -- say nothing about this task. They stay unbound, and safe mode stays until a person has looked.
+              -- The cap may have been another one then, and the payout cut into other parts: bytes of another
+              -- amount say nothing about this task. They stay unbound, and safe mode stays until a person looks.
               AND task.amount_token = (forgotten.intent ->> 'units')::numeric
               AND NOT EXISTS (SELECT FROM payout_attempt AS other WHERE other.task_id = task.id
                               AND (other.status IN ('live', 'confirmed') OR other.n = forgotten.n))

@@ -12,7 +12,7 @@ import msgspec
 from engine.ids import HotWalletId, Instant
 from engine.ledger import accounts, templates
 from engine.money import Asset, AssetId, Network
-from engine.payments.alarms import AlarmKind
+from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
 from engine.payments.payout import ENGINE
@@ -97,7 +97,9 @@ class Reconciliation:
             broken = [each for each in positions if findings[each.asset] is Finding.BROKEN]
             if broken:
                 detail = "; ".join(map(in_words, broken))
-                await alarms.raise_alarm(connection, AlarmKind.RECONCILIATION_BREAK, wallet, 1, detail, at_ms)
+                await alarms.raise_alarm(
+                    connection, AlarmKind.RECONCILIATION_BREAK, wallet, Severity.SEV1, detail, at_ms
+                )
                 await freezes.enter(connection, Scope.WALLET, wallet, detail, ENGINE, at_ms, is_safe_mode=True)
             elif all(findings[each.asset] is Finding.AGREES for each in positions):
                 await alarms.clear_alarm(connection, AlarmKind.RECONCILIATION_BREAK, wallet, at_ms)

@@ -36,7 +36,7 @@ from storage import deals as deal_table
 from storage.club_commands import Command
 from storage.companies import Companies
 from storage.database import Connection, Database
-from storage.deals import Deals
+from storage.deals import Deals, Paid
 from storage.offers import Offers
 from storage.settlements import CloseReport, Settlements
 from storage.trust_pairs import TrustPairs
@@ -273,7 +273,7 @@ class Club:
                 )
             ]
             assert all(posted.ok for posted in await ledger.post(connection, transfers))
-            await deal_table.on_paid(connection, Purpose.EOD, settlement, TxId("cd" * 32), self.now)
+            await deal_table.on_paid(connection, [Paid(Purpose.EOD, settlement, TxId("cd" * 32))], self.now)
 
 
 def new_offer(maker: CompanyId, units: int, side: Side, asset: Asset, expires_at_ms: Instant) -> NewOffer:

@@ -1,1 +1,3 @@
-"""The parts of `benchmarks/simulate.py`: a world made of production code, its faults, its people and its auditor."""
+"""The parts of `benchmarks/simulate.py`: a world made of production code, its faults, its people and its
+auditor.
+"""

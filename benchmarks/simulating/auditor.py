@@ -1,8 +1,8 @@
 """Says whether money moved exactly once, from two things only: the chain's final blocks and what people agreed.
 
-It imports nothing of the programs that it judges, keeps its own idea of every rule, and asks no database: a wrong
-rule there cannot excuse itself here. Order is told by `moment`, a number that grows with everything that happens in
-the simulated world, so that "before" and "after" are exact whatever any clock says.
+It imports nothing of the programs that it judges, keeps its own idea of every rule, and asks no database: a
+wrong rule there cannot excuse itself here. Order is told by `moment`, a number that grows with everything that
+happens in the simulated world, so that "before" and "after" are exact whatever any clock says.
 """
 
 from collections import Counter, defaultdict
@@ -36,7 +36,7 @@ class Approval:
 
 @dataclass
 class Agreement:
-    """A payment that people agreed on: from which of our addresses, to whom, how much, and against which credit."""
+    """A payment that people agreed on: from which of our addresses, to whom, how much, against which credit."""
 
     name: str
     kind: str

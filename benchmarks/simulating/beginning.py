@@ -1,7 +1,8 @@
-"""How every run begins: the club's rows, its money on the chain and in the books, and the chain at the same height.
+"""How every run begins: the club's rows, its money on the chain and in the books, and the chain at the same
+height.
 
-The books learn of the money as they would in life: the production watcher reads the first blocks. That is done once,
-in the template; a worker makes the same blocks again, which costs nothing, and copies the template.
+The books learn of the money as they would in life: the production watcher reads the first blocks. That is done
+once, in the template; a worker makes the same blocks again, which costs nothing, and copies the template.
 """
 
 from actors.chain_watcher import ChainWatcher, WatcherPolicy
@@ -54,9 +55,7 @@ async def _read_the_chain(database: Database, network: Network) -> None:
     assert lease is not None
     pool = NodePool(Chain.TRON, NODES, Wire(network, lambda *_: None), network.time, lambda *_: None)
     chain = TronPayouts(pool, network.time)
-    watcher = ChainWatcher(
-        Chain.TRON, database, chain, lease, network.time, policy=WatcherPolicy(begin_at=0)
-    )
+    watcher = ChainWatcher(Chain.TRON, database, chain, lease, network.time, policy=WatcherPolicy(begin_at=0))
     await watcher.boot()
     while await watcher.turn():
         pass

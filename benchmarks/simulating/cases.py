@@ -52,14 +52,14 @@ class Cases:
     async def _run(self, job: Job, network: Network, tell: Tell | None) -> Report:
         async with Copies.on(self._dsn, self._name) as copies:
             # Journals are synced as in life; where they lie in memory that costs nothing.
-            with tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=_memory()) as folder:
-                with planted(job.name) if job.kind == "planted" else nullcontext("") as sql:
-                    return await _KINDS[job.kind](job, network, copies, Path(folder), tell, sql)
+            with (
+                tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=_memory()) as folder,
+                planted(job.name) if job.kind == "planted" else nullcontext("") as sql,
+            ):
+                return await _KINDS[job.kind](job, network, copies, Path(folder), tell, sql)
 
 
-async def _seed(
-    job: Job, network: Network, copies: Copies, folder: Path, tell: Tell | None, sql: str
-) -> Report:
+async def _seed(job: Job, network: Network, copies: Copies, folder: Path, tell: Tell | None, sql: str) -> Report:
     """One seeded run. Restores of the database are rare, so a seed has them or has not."""
     odds = msgspec.structs.replace(Odds(), restore=40 if job.number % 4 == 0 else 0)
     world = World(job.number, network, copies, folder, odds=odds, payouts=job.payouts, tell=tell, before=sql)

@@ -1,7 +1,7 @@
 """The club of every simulation: four companies, their people, addresses, deposits and two trust pairs.
 
-Its rows are written once, into the template that all runs are copied from. What is random about a run is what these
-people do, never who they are; so keys and addresses follow from names.
+Its rows are written once, into the template that all runs are copied from. What is random about a run is what
+these people do, never who they are; so keys and addresses follow from names.
 """
 
 import hashlib
@@ -76,7 +76,8 @@ async def write(database: Database, address: Callable[[str], str], contracts: di
     """Write the club's rows. `address` gives the address of a name's key."""
     async with database.transaction() as connection:
         await connection.executemany(
-            "INSERT INTO assets (id, network, symbol, contract, decimals, is_dollar) VALUES ($1, 'tron', $2, $3, 6, $4)",
+            "INSERT INTO assets (id, network, symbol, contract, decimals, is_dollar) "
+            "VALUES ($1, 'tron', $2, $3, 6, $4)",
             [(asset, asset.partition(":")[2], contract, bool(contract)) for asset, contract in contracts.items()],
         )
         await connection.executemany(
@@ -118,7 +119,8 @@ async def write(database: Database, address: Callable[[str], str], contracts: di
                 ],
             )
         await connection.executemany(
-            "INSERT INTO trust_pair (id, a_company_id, b_company_id, daily_limit_usd, cutoff_local, tz, reserve_pct, "
-            "enabled, automatic_eod, created_at_ms) VALUES ($1, $2, $3, $4, '18:00', 'Europe/Berlin', 10, false, false, $5)",
+            "INSERT INTO trust_pair (id, a_company_id, b_company_id, daily_limit_usd, cutoff_local, tz, "
+            "reserve_pct, enabled, automatic_eod, created_at_ms) "
+            "VALUES ($1, $2, $3, $4, '18:00', 'Europe/Berlin', 10, false, false, $5)",
             [(f"tp_{a}_{b}", f"co_{a}", f"co_{b}", 100_000 * DOLLAR, BEGAN_MS) for a, b in PAIRS],
         )

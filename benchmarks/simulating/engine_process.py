@@ -1,8 +1,9 @@
-"""The engine in a process of its own, to be killed: `python -m benchmarks.simulating.engine_process` starts lives.
+"""The engine in a process of its own, to be killed: `python -m benchmarks.simulating.engine_process` starts
+lives.
 
-Each line of standard input orders a life; it is forked from here, where everything is imported already, and dies by
-its own hand (SIGKILL) when it passes the crash point that it was given, for the so-many-th time. Its number is
-printed when it is born and again when it is gone. The production actors run under `LeasedWriter`, over HTTP.
+Each line of standard input orders a life; it is forked from here, where everything is imported already, and dies
+by its own hand (SIGKILL) when it passes the crash point that it was given, for the so-many-th time. Its number
+is printed when it is born and again when it is gone. The production actors run under `LeasedWriter`, over HTTP.
 """
 
 import asyncio

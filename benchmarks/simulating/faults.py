@@ -90,8 +90,8 @@ class CrashPoints:
 class CutDatabase(Database):
     """The engine's own door to PostgreSQL; some of its commits lose their answer, with the work done or not.
 
-    All lives draw on one pool: a connection that a dying life leaves behind is rolled back either way, and a new one
-    costs more than everything that is done over it. `kills` tears real ones.
+    All lives draw on one pool: a connection that a dying life leaves behind is rolled back either way, and a new
+    one costs more than everything that is done over it. `kills` tears real ones.
     """
 
     def __init__(self, house: Database, dice: Dice) -> None:

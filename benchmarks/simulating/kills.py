@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from benchmarks.simulating.checks import broken
 from benchmarks.simulating.club import APPROVALS, CAP, DOLLAR, FIRMS, USDT, Firm
 from benchmarks.simulating.engine_process import Orders
 from benchmarks.simulating.network import BLOCK_MS, SOLID_LAG, Network, Time, address
+from benchmarks.simulating.point_in_time import ArchivedPostgres
 from benchmarks.simulating.table import POINTS
 from engine.errors import OutcomeUnknown, Retryable
 from engine.ids import Instant, PayoutId
@@ -36,6 +37,7 @@ from storage import payouts
 from storage.club_commands import Command
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
+from storage.freezes import Freezes
 from storage.migrate import migrate
 from storage.payout_decisions import Decisions
 
@@ -95,7 +97,8 @@ class Engine:
 
     async def begin(self, orders: Orders) -> None:
         """Start a life."""
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(orders) + b"\n")
         self.pid = await self._line()
 
@@ -121,7 +124,8 @@ class Engine:
             await self._process.wait()
 
     async def _line(self) -> int:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         return int(await self._process.stdout.readline())
 
 
@@ -144,16 +148,30 @@ class Club:
     async def ask(self) -> None:
         """Ask for one payout, approve it, and pay something in."""
         self._number += 1
+        await self._wish(self._number)
         firm = FIRMS[self._number % len(FIRMS)]
-        units, to = 10 * DOLLAR + self._number, address(firm.wallets[0])
-        payout = PayoutId(f"po_kill{self._number}")
+        self._network.pay(
+            firm.wallets[1], address(firm.hot_wallet), self._network.contracts[USDT], DOLLAR + self._number
+        )
+        self.paid_in += DOLLAR + self._number
+
+    async def say_again(self, database: Database) -> None:
+        """Say everything once more to a database that may have forgotten it."""
+        self._database = database
+        for number in range(1, self._number + 1):
+            await self._wish(number)
+
+    async def _wish(self, number: int) -> None:
+        firm = FIRMS[number % len(FIRMS)]
+        units, to = 10 * DOLLAR + number, address(firm.wallets[0])
+        payout = PayoutId(f"po_kill{number}")
         now = self._network.time()
         new = payouts.NewPayout(
             payout,
             firm.id,
             firm.id,
             Purpose.WITHDRAWAL,
-            f"kill{self._number}",
+            f"kill{number}",
             Chain.TRON,
             USDT,
             units,
@@ -168,12 +186,9 @@ class Club:
         for approver in firm.approvers[1 : 1 + APPROVALS]:
             command = Command(approver, f"approve {payout}", now)
             await Decisions(self._database).approve(fields, firm.id, command)
-            self.story.approvals.append(Approval(payout, approver, to, units, self._number))
-        self.story.agreements.append(self._agreement(payout, firm, units, to))
-        self._network.pay(
-            firm.wallets[1], address(firm.hot_wallet), self._network.contracts[USDT], DOLLAR + self._number
-        )
-        self.paid_in += DOLLAR + self._number
+            self.story.approvals.append(Approval(payout, approver, to, units, number))
+        if number > len(self.story.agreements):
+            self.story.agreements.append(self._agreement(payout, firm, units, to))
 
     def _agreement(self, payout: PayoutId, firm: Firm, units: int, to: str) -> Agreement:
         return Agreement(
@@ -218,7 +233,7 @@ async def kill_often(
     kills: int, folder: Path, tell: Callable[[str], None] = lambda line: None, first: int = 0
 ) -> KillReport:
     """Kill so many times, let everything settle, and judge. `first` is the crash point to begin with."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  once, before anything runs
     report, killed = KillReport(), Counter[str]()
     async with _running(folder) as (postgres, network, database, engine, orders):
         club = Club(database, network)
@@ -238,13 +253,8 @@ async def kill_often(
                 await engine.kill()
                 killed["elsewhere"] += 1
             tell(f"kill {number + 1}: {'postgres' if is_postgres else point}")
-        began_s = time.monotonic()
         await engine.begin(orders)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_S):
-                while not await club.are_served():
-                    await asyncio.sleep(0.2)
-        report.settled_s = round(time.monotonic() - began_s, 1)
+        report.settled_s = await _settle(club, _nothing)
         await engine.kill()
         network.devnet.produce(SOLID_LAG + 1)
         report.findings = await club.judge()
@@ -252,6 +262,61 @@ async def kill_often(
     report.kills = dict(killed)
     shutil.rmtree(folder, ignore_errors=True)
     return report
+
+
+async def restore_in_flight(folder: Path) -> KillReport:
+    """Lose the database while payouts are under way, and go on with what it was some payouts ago.
+
+    The base backup is a real one, so is the archive of the log, and PostgreSQL itself replays it to the point that
+    was named. The broadcast journal is kept, and people say again what the database has forgotten.
+    """
+    archive, report = ArchivedPostgres(folder / "archive"), KillReport(kills={"database": 1})
+    async with _running(folder, archive) as (_, network, database, engine, orders):
+        club = Club(database, network)
+        await archive.base_backup()
+        await engine.begin(orders)
+        for number in range(6):
+            await club.ask()
+            if number == 2:
+                await asyncio.sleep(1.0)
+                await archive.name_this_point("then")
+        await asyncio.sleep(2.0)
+        await engine.kill()
+        await archive.lose()
+        dsn = await archive.restore_to("then")
+        async with Database(dsn, pool_size=4, name="restored") as restored:
+            await club.say_again(restored)
+            await engine.begin(msgspec.structs.replace(orders, dsn=dsn))
+            report.settled_s = await _settle(club, lambda: _lift(restored, network))
+            await engine.kill()
+            network.devnet.produce(SOLID_LAG + 1)
+            seen = await restored.value("SELECT count(*) FROM alarm WHERE kind = 'restored_database'")
+            report.findings = await club.judge() + ([] if seen else ["nobody has noticed the restore"])
+        report.payouts = len(club.story.agreements)
+    return report
+
+
+async def _lift(database: Database, network: Network) -> None:
+    """Let two operators lift safe mode; it is refused as long as something is forgotten."""
+    freezes = Freezes(database)
+    for row in await freezes.current():
+        for operator in ("op_ada", "op_grace"):
+            command = Command(operator, f"lift {row.id} {network.head}", network.time())
+            await freezes.lift(row.id, command)
+
+
+async def _settle(club: Club, also: Callable[[], Awaitable[None]]) -> float:
+    began_s = time.monotonic()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            while not await club.are_served():
+                await also()
+                await asyncio.sleep(0.2)
+    return round(time.monotonic() - began_s, 1)
+
+
+async def _nothing() -> None:
+    """Do nothing meanwhile."""
 
 
 async def _kill_postgres(postgres: EmbeddedPostgres, database: Database) -> None:
@@ -269,13 +334,16 @@ async def _kill_postgres(postgres: EmbeddedPostgres, database: Database) -> None
 
 @asynccontextmanager
 async def _running(
-    folder: Path,
+    folder: Path, archive: ArchivedPostgres | None = None
 ) -> AsyncIterator[tuple[EmbeddedPostgres, Network, Database, Engine, Orders]]:
     """Start everything, and end it whatever happens."""
     network = Network(RunningTime())
     network.produce(FIRST_BLOCKS)
     server, engine = Server(network.devnet, produces=False), Engine()
-    async with EmbeddedPostgres(folder / "postgres") as postgres:
+    if archive is not None:
+        await archive.start()
+    server_of = archive.server if archive is not None else EmbeddedPostgres(folder / "postgres")
+    async with server_of as postgres:  # noqa: SIM117  its dsn is known when it runs
         async with Database(postgres.dsn, pool_size=4, name="kills") as database:
             await migrate(database)
             await furnish(database)
@@ -299,6 +367,8 @@ async def _running(
             finally:
                 blocks.cancel()
                 await engine.close()
+                if archive is not None:
+                    await archive.stop()
                 await server.stop()
 
 

@@ -1,8 +1,8 @@
 """The engine's single writers as they live and die: one watcher of the chain, one signer for each hot wallet.
 
-A life is what a process is: an object of the production class, connections, an open journal, a lease's epoch. When it
-crashes all of that is gone, and what was written stays. Sometimes the old life goes on beside the new one for a
-while, as Ray leaves processes running on a node that it has lost.
+A life is what a process is: an object of the production class, connections, an open journal, a lease's epoch.
+When it crashes all of that is gone, and what was written stays. Sometimes the old life goes on beside the new
+one for a while, as Ray leaves processes running on a node that it has lost.
 """
 
 from collections.abc import Callable

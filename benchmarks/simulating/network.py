@@ -16,7 +16,7 @@ from adapters.chains.tron.devnet.devnet import Devnet, Funding
 from adapters.chains.tron.devnet.transactions import Call, Transaction
 from adapters.chains.tron.devnet.world import Refused
 from benchmarks.simulating.auditor import Movement
-from benchmarks.simulating.club import DAY_MS, BEGAN_MS, DEPOSIT, FIRMS, FUNDS, USDC, USDT, TRX, secret
+from benchmarks.simulating.club import BEGAN_MS, DAY_MS, DEPOSIT, FIRMS, FUNDS, TRX, USDC, USDT, secret
 from engine.errors import OutcomeUnknown, Rejected, RejectReason, Retryable
 from engine.ids import Instant
 from engine.money import AssetId

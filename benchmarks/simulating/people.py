@@ -25,11 +25,11 @@ from benchmarks.simulating.club import (
 )
 from benchmarks.simulating.network import address
 from engine.errors import Refusal
-from engine.ids import DealId, Instant, OfferId, PairId, PayoutId, TrustSessionId, WalletId
+from engine.ids import DealId, Instant, OfferId, PayoutId, TrustSessionId, WalletId
 from engine.money import Network
 from engine.payments.approval import PayoutFields
 from engine.payments.freeze import Scope
-from engine.payments.payout import Purpose, payout_of_deal, payout_of_settlement
+from engine.payments.payout import Purpose, payout_of_deal
 from engine.payments.velocity import PayoutPolicy
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Side
@@ -54,7 +54,6 @@ LATE_MS = 30_000
 IN_TIME_MS = 3_600_000
 TOLERANCE = 40_000
 """Four cents: within what is let pass, a thousandth of the smallest deal."""
-GIVEN_UP_ON = "nobody wants it any more"
 
 
 class People:
@@ -139,7 +138,7 @@ class People:
         await self._change_back()
 
     async def say_again_since(self, moment: int) -> None:
-        """Send everything once more that was said since then: the database has forgotten it, the callers have not."""
+        """Send everything once more that was said since then: the database has forgotten it, they have not."""
         for said_at, again in list(self._said):
             if said_at > moment:
                 await again()
@@ -249,7 +248,9 @@ class People:
             for approver in self._random.sample(payer.approvers, APPROVALS):
                 await self._approve(agreement, approver, agreement.units, agreement.destination)
         sent = units + self._random.choice((0, 0, 0, 0, -TOLERANCE, TOLERANCE))
-        self._paying.append((self._steps + self._random.randint(1, 6), lambda: self._pay_in(agreement, payer, sent)))
+        self._paying.append(
+            (self._steps + self._random.randint(1, 6), lambda: self._pay_in(agreement, payer, sent))
+        )
 
     async def _pay_in(self, agreement: Agreement, payer: Firm, units: int) -> None:
         tx = self._transfer(payer, units)
@@ -407,7 +408,7 @@ class People:
             if wanted > 0:
                 chosen = self._random.sample(able, self._random.randint(1, wanted))
                 shown = int(row["amount_token"]), row["to_address"]
-                await asyncio.gather(*(self._approve(agreement, approver, *shown) for approver in chosen))
+                await self._approve_at_once(agreement, chosen, *shown)
 
     def _refund_shown(self, row: Any) -> Agreement | None:
         for tx, (payer, units) in self._awaited_refunds.items():
@@ -419,17 +420,34 @@ class People:
         return None
 
     async def _approve(self, agreement: Agreement, approver: str, units: int, destination: str) -> None:
+        await self._approve_at_once(agreement, [approver], units, destination)
+
+    async def _approve_at_once(
+        self, agreement: Agreement, approvers: list[str], units: int, destination: str
+    ) -> None:
+        """Say yes, all in the same moment. Whose answer comes first is luck, so they are told in one order."""
+        wishes = [self._yes(agreement, approver, units, destination) for approver in approvers]
+        answers = await asyncio.gather(*(wish() for _, wish in wishes))
+        for approver, (moment, _), answer in zip(approvers, wishes, answers, strict=True):
+            if answer is None:
+                self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
+            else:
+                self._world.trace.add(approver, f"is refused: {answer.code}")
+
+    def _yes(
+        self, agreement: Agreement, approver: str, units: int, destination: str
+    ) -> tuple[int, Callable[[], Awaitable[Refusal | None]]]:
         fields = PayoutFields(PayoutId(agreement.name), Network.TRON, USDT, units, destination)
         command = self._command(approver)
         decisions = Decisions(self._world.house)
         company = agreement.company
         moment = self._world.trace.add(approver, f"approves {agreement.name}")
-        self._said.append((moment, lambda: decisions.approve(fields, company, command)))
-        answer = await decisions.approve(fields, company, command)
-        if answer is None:
-            self._world.story.approvals.append(Approval(agreement.name, approver, destination, units, moment))
-        else:
-            self._world.trace.add(approver, f"is refused: {answer.code}")
+
+        async def wish() -> Refusal | None:
+            return await decisions.approve(fields, company, command)
+
+        self._said.append((moment, wish))
+        return moment, wish
 
     # ------------------------------------------------------------------ what nobody has planned
 
@@ -446,7 +464,9 @@ class People:
             return
         command = self._command(OPERATORS[0])
         rows = Freezes(self._world.house)
-        freeze = await self._say(OPERATORS[0], f"freezes {scope} {subject}", lambda: rows.enter(scope, subject, "", command))
+        freeze = await self._say(
+            OPERATORS[0], f"freezes {scope} {subject}", lambda: rows.enter(scope, subject, "", command)
+        )
         self._world.dice.note("freeze", scope)
         self._world.story.frozen[place].append(Window(self._world.trace.moment))
         self._frozen[freeze] = (place, self._steps + self._random.randint(2, 12))
@@ -461,7 +481,9 @@ class People:
         rows = Freezes(self._world.house)
         for operator in OPERATORS:
             command = self._command(operator)
-            answer = await self._say(operator, f"lifts {freeze}", lambda command=command: rows.lift(freeze, command))
+            answer = await self._say(
+                operator, f"lifts {freeze}", lambda command=command: rows.lift(freeze, command)
+            )
             if isinstance(answer, Refusal):
                 self._world.trace.add(operator, f"is refused: {answer.code}")
 
@@ -508,8 +530,8 @@ class People:
     async def _redirect(self) -> None:
         """Send a payout that is not signed yet to the payee's other address. What was approved is void then."""
         for row in await self._world.house.rows(
-            "SELECT DISTINCT payout.id, payee_id FROM payout JOIN payout_task AS task ON task.payout_id = payout.id "
-            "WHERE task.state = 'queued' ORDER BY payout.id"
+            "SELECT DISTINCT payout.id, payee_id FROM payout "
+            "JOIN payout_task AS task ON task.payout_id = payout.id WHERE task.state = 'queued' ORDER BY payout.id"
         ):
             agreement = self._agreements.get(row["id"])
             payee = next(firm for firm in FIRMS if firm.id == row["payee_id"])
@@ -527,9 +549,22 @@ class People:
         answer = await self._say(actor, f"redirects {payout}", lambda: rows.redirect(payout, wallet, command))
         if isinstance(answer, Refusal):
             self._world.trace.add(actor, f"is refused: {answer.code}")
+            if answer.code == "already_signed" and agreement.destination in self._revoked_addresses:
+                await self._give_up(agreement, payer)
             return
         self._world.dice.note("payout redirected")
         agreement.destination, agreement.initiator = address(wallet), actor
+
+    async def _give_up(self, agreement: Agreement, payer: Firm) -> None:
+        """Leave the rest unpaid: a part has gone to an address that is revoked since; no other may get it."""
+        actor = payer.approvers[1]
+        command = self._command(actor)
+        rows = Decisions(self._world.house)
+        payout = PayoutId(agreement.name)
+        answer = await self._say(actor, f"gives {payout} up", lambda: rows.give_up(payout, "revoked", command))
+        if answer is None:
+            self._world.dice.note("payout given up")
+            agreement.is_off = True
 
     async def _expire_deals(self) -> None:
         if self._steps % 5 == 0:

@@ -1,7 +1,8 @@
-"""Twelve bugs that payout engines have had, each as a patch over the production classes for as long as a case runs.
+"""Twelve bugs that payout engines have had, each as a patch over the production classes for as long as a case
+runs.
 
-They prove that the simulation would notice: a harness that finds nothing has found nothing only if it finds these.
-Where the bug of `settlement.md` §2.5 has no subject yet (webhooks, nonces), its nearest kin is planted.
+They prove that the simulation would notice: a harness that finds nothing has found nothing only if it finds
+these. Where the bug of `settlement.md` §2.5 has no subject yet (webhooks, nonces), its nearest kin is planted.
 """
 
 import hashlib

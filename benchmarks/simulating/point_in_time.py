@@ -1,7 +1,8 @@
-"""A real point-in-time restore: base backup, archived write-ahead log, and a new server that stops replaying early.
+"""A real point-in-time restore: base backup, archived write-ahead log, and a new server that stops replaying
+early.
 
-What comes up afterwards is what an operator gets after `restore to T−60 min`: the same system, another timeline, and
-no memory of anything committed later.
+What comes up afterwards is what an operator gets after `restore to T−60 min`: the same system, another timeline,
+and no memory of anything committed later.
 """
 
 import asyncio
@@ -45,14 +46,16 @@ class ArchivedPostgres:
         cluster = target / "cluster"
         make_private_dir(cluster, file_owner())
         where = parse_qs(urlsplit(self.server.dsn).query)["host"][0]
-        await _run("pg_basebackup", f"--pgdata={cluster}", f"--host={where}", "--username=trellis", "--checkpoint=fast")
+        await _run(
+            "pg_basebackup", f"--pgdata={cluster}", f"--host={where}", "--username=trellis", "--checkpoint=fast"
+        )
 
     async def name_this_point(self, name: str) -> None:
         """Name the present moment in the log, to come back to."""
         await _execute(self.server.dsn, f"SELECT pg_create_restore_point('{name}')")
 
     async def lose(self) -> None:
-        """Archive what has been written, and kill the server with SIGKILL: the machine is gone, the archive is not."""
+        """Archive what has been written, and kill the server: the machine is gone, the archive is not."""
         connection = await asyncpg.connect(self.server.dsn)
         try:
             last = await connection.fetchval("SELECT pg_walfile_name(pg_switch_wal())")

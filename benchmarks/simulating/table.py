@@ -1,8 +1,9 @@
-"""Every crash point × every fate of the broadcast × every view of the nodes, for one payout each; nothing is drawn.
+"""Every crash point × every fate of the broadcast × every view of the nodes, for one payout each; nothing is
+drawn.
 
-A row of the table is one crash point and runs in one world, payment after payment. The crash comes when the point is
-first passed; the fate meets every broadcast of the first bytes; the view holds until the payment is over. Whatever
-the cell: the payment is made once, and comes to its end.
+A row of the table is one crash point and runs in one world, payment after payment. The crash comes when the
+point is first passed; the fate meets every broadcast of the first bytes; the view holds until the payment is
+over. Whatever the cell: the payment is made once, and comes to its end.
 """
 
 from collections import Counter

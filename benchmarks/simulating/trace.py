@@ -1,4 +1,6 @@
-"""What happened in one run, in order: hashed, so that two runs can be compared, and told, if somebody wants to read."""
+"""What happened in one run, in order: hashed, so that two runs can be compared, and told, if somebody wants to
+read.
+"""
 
 import hashlib
 from collections.abc import Callable

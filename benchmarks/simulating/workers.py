@@ -44,7 +44,9 @@ class Worker:
     async def run(self, job: Job) -> Report:
         """Run one case there. A worker that dies is a finding of its own."""
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         line = await process.stdout.readline()
         if not line:
@@ -72,7 +74,9 @@ async def workers(dsn: str, count: int = WORKERS) -> AsyncIterator[list[Worker]]
         await asyncio.gather(*(worker.stop() for worker in started))
 
 
-async def share(jobs: Iterable[Job], among: list[Worker], until: Callable[[Report], bool] | None = None) -> list[Report]:
+async def share(
+    jobs: Iterable[Job], among: list[Worker], until: Callable[[Report], bool] | None = None
+) -> list[Report]:
     """Run jobs on whoever is free and give the reports in the jobs' order; begin no more once `until` says so."""
     waiting = iter(enumerate(jobs))
     done: dict[int, Report] = {}

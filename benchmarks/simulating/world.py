@@ -1,8 +1,10 @@
-"""One simulated world: the club, its chain, the engine's writers, people, and everything that goes wrong, by one seed.
+"""One simulated world: the club, its chain, the engine's writers, people, and everything that goes wrong, by one
+seed.
 
-Time moves in steps. In each, blocks are made, something may break, people do something, and every writer has a turn.
-A run has two phases: safety, in which anything may happen, and liveness, in which nothing does any more and every
-payout must come to its end. Then the auditor judges. Nothing in here looks at a real clock or draws unseeded luck.
+Time moves in steps. In each, blocks are made, something may break, people do something, and every writer has a
+turn. A run has two phases: safety, in which anything may happen, and liveness, in which nothing does any more
+and every payout must come to its end. Then the auditor judges. Nothing in here looks at a real clock or draws
+unseeded luck.
 """
 
 from collections import Counter
@@ -23,7 +25,6 @@ from benchmarks.simulating.people import People
 from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
 from engine.ids import Instant
-
 from storage import invariants
 from storage.database import Database
 from storage.leases import StaleEpoch
@@ -32,7 +33,7 @@ from storage.payout_memory import DatabaseRestored
 SAFETY_STEPS_MAX = 140
 LIVENESS_STEPS_MAX = 90
 BLOCKS_A_STEP = (1, 2, 2, 3, 4)
-BY_THE_CLOCK = ("P6", "P8")
+BY_THE_CLOCK = ("P5", "P6", "P8")
 GHOST_TURNS = 4
 ENERGY_DEAR = 4
 UNKIND = tuple(sending for sending in Sending if sending is not Sending.ANSWERED)
@@ -248,10 +249,12 @@ class World:
             devnet.decree(SetParameters(type(usual)(**{**_fields(usual), "energy_fee": fee})))
 
     def _new_conduct(self, node: str) -> Conduct:
-        kind = self.dice.random.choice(("well", "well", "lags", "flaps", "other fork", "withholds", "old branch", "cache"))
+        kind = self.dice.random.choice(
+            ("well", "well", "lags", "flaps", "other fork", "withholds", "old branch", "cache")
+        )
         if kind == "well":
             return HONEST
-        # Two nodes must agree before anything is believed. Two that tell the same lie are more than that can stand.
+        # Two nodes must agree before anything is believed. Two that tell the same lie are more than it stands.
         if kind in LIES and any(_is_liar(self._conducts[other]) for other in NODES if other != node):
             return HONEST
         self.dice.note(f"node {kind}", node)
@@ -375,6 +378,7 @@ class World:
             "payouts": len(self.story.agreements),
             "transfers": sum(states.values()),
             "confirmed": states["confirmed"],
+            "given up": states["failed"],
             "attempts": len(self.story.signed),
             "blocks": self.network.head,
             "included and failed": self.network.failures(),
@@ -400,8 +404,8 @@ class World:
         """Ask the database everything that must always hold of it."""
         breaches = await invariants.check(self.house)
         if self.dice.counts["clock jump"] or self.story.restored:
-            # These two compare times that two clocks gave. Where clocks were set, or wishes said again with their old
-            # times, only the auditor knows what was first; and he judges both.
+            # These compare times that two clocks gave. Where clocks were set, or wishes said again with their
+            # old times, only the auditor knows what was first; and he judges both.
             breaches = [each for each in breaches if not each.invariant.name.startswith(BY_THE_CLOCK)]
         return [*map(str, breaches), *await broken(self.house)]
 

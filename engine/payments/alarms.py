@@ -1,8 +1,6 @@
 """What somebody must look at, by name. Each kind has its runbook: `api/docs/runbooks/<kind>.md`."""
 
-from enum import StrEnum
-
-import msgspec
+from enum import IntEnum, StrEnum
 
 
 class AlarmKind(StrEnum):
@@ -19,26 +17,16 @@ class AlarmKind(StrEnum):
     RESTORED_DATABASE = "restored_database"
     INVARIANT_BROKEN = "invariant_broken"
     RECONCILIATION_BREAK = "reconciliation_break"
-    LEASE_LOST = "lease_lost"
     BYTES_DIFFER = "bytes_differ"
     OVER_LIMIT = "over_limit"
 
 
-class Severity(StrEnum):
+class Severity(IntEnum):
     """How fast somebody must come."""
 
-    SEV1 = "SEV1"
+    SEV1 = 1
     """Money may be in danger: now, at night too."""
-    SEV2 = "SEV2"
+    SEV2 = 2
     """Money waits: within the hour."""
-    SEV3 = "SEV3"
+    SEV3 = 3
     """Look when you come to work."""
-
-
-class Alarm(msgspec.Struct, frozen=True):
-    """One thing that is wrong with one subject: a network, a wallet, a payout. Raised once until it is cleared."""
-
-    kind: AlarmKind
-    subject: str
-    severity: Severity
-    detail: str

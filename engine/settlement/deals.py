@@ -208,7 +208,7 @@ def cancel(deal: Deal, company: CompanyId, *, is_trader: bool, now: Instant) -> 
         return Refusal("not_yours", "deal_id", "only the traders of who pays call a deal off")
     if deal.status is DealStatus.CANCELLED:
         return deal
-    if not MOVES.allows(deal.status, DealStatus.CANCELLED):
+    if deal.status is not DealStatus.AWAITING_INCOMING:
         return Refusal("deal_under_way", "deal_id", f"the deal is {deal.status} and can no longer be called off")
     return to(deal, DealStatus.CANCELLED, now)
 

@@ -162,11 +162,12 @@ async def test_without_a_club_its_addresses_say_how_to_have_one(api: Api) -> Non
     assert "TRELLIS_CLUB" in problem["detail"]
 
 
-async def test_an_unpaid_deal_can_be_called_off_by_its_traders(api: Api) -> None:
+async def test_an_unpaid_deal_can_be_called_off_by_who_is_to_pay(api: Api) -> None:
     deal = await make_deal(api, "cirrus", "dynamo", "40")
-    cancelled = await api.post(
-        f"{CLUB}/deals/{deal['id']}/cancel?member=mb_dynamotrader", {"company": "co_dynamo"}
-    )
+    path = f"{CLUB}/deals/{deal['id']}/cancel"
+    payee = await api.post(f"{path}?member=mb_dynamotrader", {"company": "co_dynamo"})
+    assert payee.body["errors"][0]["code"] == "not_yours"
+    cancelled = await api.post(f"{path}?member=mb_cirrustrader", {"company": "co_cirrus"})
     assert cancelled.status == 200, cancelled.body
     assert cancelled.body["status"] == "cancelled"
 

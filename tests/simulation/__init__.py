@@ -1,1 +1,3 @@
-"""The crash simulation: production code in worlds where everything goes wrong, and an auditor who knows nothing of it."""
+"""The crash simulation: production code in worlds where everything goes wrong, and an auditor who knows none of
+it.
+"""

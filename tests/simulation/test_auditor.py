@@ -1,4 +1,4 @@
-"""The auditor notices each way in which money can move wrongly, and imports nothing of the programs that it judges."""
+"""The auditor notices each way in which money can move wrongly, and imports nothing of what it judges."""
 
 import ast
 from dataclasses import replace
@@ -62,7 +62,10 @@ def test_a_payment_that_was_agreed_backed_approved_and_allowed_is_not_found_faul
         ("unbacked", {"movements": [replace(BACKING, contract="other"), PAYMENT]}),
         ("unbacked", {"movements": [replace(BACKING, units=699), PAYMENT]}),
         ("unbacked", {"movements": [replace(BACKING, block=24), PAYMENT]}),
-        ("while_frozen", {"frozen": {("company", "co_1"): [Window(15, 25)], ("global", ""): [], ("wallet", HOT): []}}),
+        (
+            "while_frozen",
+            {"frozen": {("company", "co_1"): [Window(15, 25)], ("global", ""): [], ("wallet", HOT): []}},
+        ),
         ("not_durable", {"leaks": ["payment"]}),
         ("states", {"states": [(1, "po_1.1", "confirmed"), (2, "po_1.1", "signing")]}),
         ("states", {"final_states": {"po_1.1": ("confirmed", "another")}}),
@@ -89,7 +92,9 @@ def test_the_auditor_knows_nothing_of_what_it_judges_and_fits_on_a_few_pages() -
         name.split(".")[0]
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+        )
     }
     assert imported == {"collections", "dataclasses"}
     assert len(source.splitlines()) <= 250

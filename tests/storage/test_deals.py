@@ -20,6 +20,7 @@ from storage import offers as offer_table
 from storage.audit import Audit
 from storage.club_commands import Refusals
 from storage.database import Database
+from storage.deals import Paid
 from storage.rows import AlreadyExistsDifferently
 from tests.club import (
     DAY,
@@ -295,7 +296,7 @@ async def test_lowering_a_tier_blocks_new_deals_and_leaves_old_ones(club: Club) 
 async def _settle(club: Club, deal: Deal) -> None:
     async with club.database.transaction() as connection:
         await table.paying(connection, [deal.id], club.now)
-        await table.on_paid(connection, Purpose.PASS_THROUGH, deal.id, TxId("ab" * 32), club.now)
+        await table.on_paid(connection, [Paid(Purpose.PASS_THROUGH, deal.id, TxId("ab" * 32))], club.now)
 
 
 async def test_a_deal_is_paid_once_however_often_it_is_said(club: Club) -> None:
@@ -317,7 +318,7 @@ async def _pay_twice(club: Club, deal: Deal) -> None:
         if stored != "settled":
             await table.paying(connection, [deal.id], club.now)
             await table.paying(connection, [deal.id], club.now)
-        await table.on_paid(connection, Purpose.PASS_THROUGH, deal.id, TxId("ab" * 32), club.now)
+        await table.on_paid(connection, [Paid(Purpose.PASS_THROUGH, deal.id, TxId("ab" * 32))], club.now)
 
 
 async def test_a_vanished_transfer_lets_its_deal_wait_again(club: Club) -> None:

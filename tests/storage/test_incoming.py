@@ -8,8 +8,10 @@ import pytest
 from engine.ids import DealId, Instant
 from engine.ledger import accounts, templates
 from engine.payments.chain import Receipt
+from engine.payments.payout import Purpose
 from storage import deals, ledger
 from storage.chain_cursor import ForeignParent
+from storage.deals import Paid
 from storage.embedded import EmbeddedPostgres
 from storage.leases import StaleEpoch
 from tests.storage.club import (
@@ -436,4 +438,4 @@ async def _confirm(club: Club, deal: DealId) -> None:
         source = accounts.clearing(deal, USDT.id)
         posted = await ledger.post(connection, templates.payout_paid(source, HOT, task, USDT.id, Instant(START)))
         assert [answer.ok for answer in posted] == [True]
-        await deals.on_paid(connection, "pass_through", deal, tx_id(99), Instant(START))
+        await deals.on_paid(connection, [Paid(Purpose.PASS_THROUGH, deal, tx_id(99))], Instant(START))
