@@ -310,15 +310,11 @@ def test_a_deal_is_called_off_once_and_keeps_its_time() -> None:
     assert deals.cancel(called_off, MAKER, is_trader=True, now=Instant(LATER + HOUR)) == called_off
 
 
-# PAYING may become CANCELLED since a payout that is given up calls its deal off, and `cancel` asks the same table:
-# the payer calls a deal off whose payout is on its way. The mark goes with the repair.
-PAYING_IS_CALLED_OFF = pytest.mark.xfail(reason="the payer calls a deal off that is being paid", strict=True)
-
-
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param(DealStatus.PAYING, marks=PAYING_IS_CALLED_OFF),
+        # Only who gives its payout up calls such a deal off.
+        DealStatus.PAYING,
         DealStatus.IN_SESSION,
         DealStatus.NETTED,
         DealStatus.SETTLED,
