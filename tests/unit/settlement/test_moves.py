@@ -11,7 +11,7 @@ from engine.settlement.offers import OfferStatus
 
 DEAL_MOVES = """
     awaiting_incoming > paying cancelled expired
-    paying            > settled awaiting_incoming
+    paying            > settled awaiting_incoming cancelled
     in_session        > netted
     netted            > settled
     settled           >
