@@ -17,7 +17,10 @@ UsdMicros = NewType("UsdMicros", int)
 """Whole millionths of a US dollar: what limits and exposures are counted in."""
 
 USD_DECIMALS = 6
-_DIGITS_MAX = 80
+UNITS_DIGITS_MAX = 78
+"""NUMERIC(78,0) of the database: enough for any 256-bit number."""
+_SHOWN_MAX = 40
+_DIGITS_MAX = UNITS_DIGITS_MAX + 2
 
 
 class Network(StrEnum):
@@ -40,22 +43,35 @@ class Asset(msgspec.Struct, frozen=True):
 
 def coins(asset: Asset, units: int) -> Decimal:
     """Give an amount in coins, exactly: 1_500_000 units of USDT are 1.5."""
-    return Decimal(units).scaleb(-asset.decimals)
+    return _shifted(units, -asset.decimals)
 
 
 def units(asset: Asset, amount: Decimal) -> int:
-    """Give an amount of coins in base units; raise ValueError when it has more decimals than the asset."""
-    with localcontext() as context:
-        context.prec = _DIGITS_MAX
-        scaled = amount.scaleb(asset.decimals)
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
-            raise ValueError(f"{amount:f} has more than the {asset.decimals} decimals of {asset.symbol}")
-        return int(scaled)
+    """Give an amount of coins in base units; raise ValueError when the asset or the books cannot hold it."""
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is not an amount")
+    sign, digits, exponent = amount.as_tuple()
+    number, places = int("".join(map(str, digits))), int(exponent) + asset.decimals
+    if number and len(digits) + places > UNITS_DIGITS_MAX:
+        raise ValueError(f"the amount is larger than anything that {asset.symbol} is counted in")
+    # What lies behind the last of its digits is nothing, however far behind.
+    whole, rest = divmod(number, 10 ** min(max(0, -places), len(digits) + 1))
+    if rest:
+        raise ValueError(
+            f"{str(amount)[:_SHOWN_MAX]} has more than the {asset.decimals} decimals of {asset.symbol}"
+        )
+    return (-whole if sign else whole) * 10 ** max(0, places if number else 0)
 
 
 def usd(micros: int) -> Decimal:
     """Give millionths of a dollar in dollars, exactly."""
-    return Decimal(micros).scaleb(-USD_DECIMALS)
+    return _shifted(micros, -USD_DECIMALS)
+
+
+def _shifted(number: int, places: int) -> Decimal:
+    with localcontext() as context:
+        context.prec = _DIGITS_MAX
+        return Decimal(number).scaleb(places)
 
 
 def usd_micros(asset: Asset, amount_units: int) -> UsdMicros:

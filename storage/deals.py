@@ -125,12 +125,26 @@ async def on_paid(connection: Connection, paid: Sequence[Paid], at_ms: Instant) 
 async def given_up(connection: Connection, deal: DealId, at_ms: Instant) -> None:
     """Call a deal off whose payout a person has given up: what came in for it becomes the payer's funds."""
     for held in await _held(connection, [deal]):
-        clearing = accounts.clearing(held.id, held.token)
-        left = (await ledger.balances(connection, [clearing]))[clearing.code].available
-        if left:
-            back = templates.clearing_returned(held.id, held.payer_company_id, held.token, left, held.id, at_ms)
-            for answer in await ledger.post(connection, back):
-                assert answer.ok, f"{answer.id}: {answer.result}"
+        came_in = await connection.fetch(
+            """
+            SELECT moved.reference, sum(moved.units) AS units FROM incoming_tx
+            JOIN ledger_transfer AS moved ON moved.reference = incoming_tx.id
+            WHERE matched_to = $1 AND status <> 'reversed' AND moved.credit = $2 AND moved.phase = 'posted'
+            GROUP BY moved.reference ORDER BY moved.reference
+            """,
+            held.id,
+            accounts.clearing(held.id, held.token).code,
+        )
+        # Each under its own name: if its block vanishes after all, the books know where its money is.
+        back = [
+            transfer
+            for each in came_in
+            for transfer in templates.clearing_returned(
+                held.id, held.payer_company_id, held.token, int(each["units"]), each["reference"], at_ms
+            )
+        ]
+        for answer in await ledger.post(connection, back):
+            assert answer.ok, f"{answer.id}: {answer.result}"
         await _move(connection, [held], DealStatus.CANCELLED, at_ms)
 
 

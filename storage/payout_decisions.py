@@ -294,6 +294,8 @@ async def _give_up(connection: Connection, row: asyncpg.Record, reason: str, com
                 command.at_ms,
             )
     if row["purpose"] == Purpose.PASS_THROUGH:
+        # It stands in nobody's way any more: money that comes for the deal again is another payout's.
+        await connection.execute("UPDATE payout SET withdrawn_at_ms = $2 WHERE id = $1", row["id"], command.at_ms)
         await deals.given_up(connection, DealId(row["purpose_id"]), command.at_ms)
     for record in records:
         await alarms.clear_alarm(connection, AlarmKind.PAYOUT_FAILED, record["id"], command.at_ms)

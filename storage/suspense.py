@@ -213,13 +213,13 @@ def _into_deal(rows: Sequence[IncomingRow], deal: Expected, at_ms: Instant) -> l
 
 
 async def _payout(connection: Connection, deal: Expected, row: IncomingRow, command: Command) -> NewPayout:
-    vanished: int = await connection.fetchval(
-        "SELECT count(*) FROM incoming_tx WHERE matched_to = $1 AND status = 'reversed' AND place = 'deal'",
-        deal.id,
+    # Withdrawn because its money vanished, or given up: each has had a name of its own.
+    earlier: int = await connection.fetchval(
+        "SELECT count(*) FROM payout WHERE purpose = $1 AND purpose_id = $2", Purpose.PASS_THROUGH, deal.id
     )
     held = (await ledger.balances(connection, [clearing(deal.id, deal.asset)])).popitem()[1]
     return NewPayout(
-        id=PayoutId(payout_of_deal(deal.id) + again(vanished + 1)),
+        id=PayoutId(payout_of_deal(deal.id) + again(earlier + 1)),
         company_id=deal.company,
         payee_id=deal.payee,
         purpose=Purpose.PASS_THROUGH,

@@ -10,11 +10,13 @@ from engine.payments.freeze import Scope
 from engine.payments.payout import payout_of_deal
 from storage.database import Database
 from storage.freezes import Freezes
+from storage.incoming import Incoming
 from storage.ledger import Ledger
 from storage.payout_decisions import Decisions
+from storage.suspense import Suspense
 from tests.invariants import assert_books_hold
 from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
-from tests.payouts.world import ANNA, COIN, PAYER, USDT
+from tests.payouts.world import ANNA, COIN, PAYER, USDT, VERA
 from tests.scenarios.settlement_world import SettlementWorld
 
 
@@ -194,3 +196,47 @@ async def test_a_deal_whose_payout_is_given_up_is_off_and_its_money_is_the_payer
     assert await world.status(deal) == "cancelled"
     assert (await Ledger(world.database).balance(funds)).available == before.available + 5 * COIN
     assert world.transfers_to(world.payee_address) == []
+
+
+async def test_a_deal_that_was_given_up_and_gets_its_money_again_is_paid_by_another_payout(
+    world: SettlementWorld,
+) -> None:
+    deal = await world.deal(5 * COIN)
+    freezes = Freezes(world.database)
+    freeze = await freezes.enter(Scope.COMPANY, PAYER, "a question", world.says(ANNA, "freeze"))
+    world.pay_in(5 * COIN)
+    await world.go_on()
+    decisions = Decisions(world.database)
+    assert await decisions.give_up(payout_of_deal(deal.id), "a question", world.says(ANNA, "off")) is None
+    for who in (ANNA, VERA):
+        await freezes.lift(freeze, world.says(who, f"lift {who}"))
+    # Another deal waits for more than this, so the transfer waits for a person.
+    await world.deal(9 * COIN)
+    world.pay_in(5 * COIN)
+    await world.go_on()
+    (short,) = [row for row in (await Incoming(world.database).page()).items if row.place == "suspense"]
+
+    again = await Suspense(world.database).to_deal([short.id], deal.id, world.says(ANNA, "after all"))
+    await world.go_on()
+
+    assert again == f"{payout_of_deal(deal.id)}~2"
+    assert await world.status(deal) == "settled"
+    assert world.transfers_to(world.payee_address) == [5 * COIN]
+
+
+async def test_the_block_of_a_given_up_deals_money_may_vanish_without_harm(world: SettlementWorld) -> None:
+    deal = await world.deal(5 * COIN)
+    await Freezes(world.database).enter(Scope.COMPANY, PAYER, "a question", world.says(ANNA, "freeze"))
+    before = await Ledger(world.database).balance(accounts.funds(PAYER, USDT))
+    world.pay_in(5 * COIN)
+    await world.go_on(rounds=6)
+    decisions = Decisions(world.database)
+    assert await decisions.give_up(payout_of_deal(deal.id), "a question", world.says(ANNA, "off")) is None
+
+    depth = world.devnet.head.number - 20
+    world.devnet.fork(depth, drop_share=1.0, rewrite_solid=True)
+    world.produce(30)
+    await world.go_on()
+
+    assert await world.status(deal) == "cancelled"
+    assert (await Ledger(world.database).balance(accounts.funds(PAYER, USDT))) == before

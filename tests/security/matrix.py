@@ -132,7 +132,7 @@ ROWS: dict[str, Row] = {
 _CLUB = "/api/v1/club"
 _MOVE = {"company": "co_aurora", "token": "tron:USDT", "amount": "0"}
 
-ROWS |= {
+_CLUB_ROWS: dict[str, Row] = {
     f"GET {_CLUB}/status": Row(OPERATION, f"{_CLUB}/status", 200),
     f"GET {_CLUB}/companies": Row(ONESELF, f"{_CLUB}/companies", 200),
     f"GET {_CLUB}/companies/{{company}}": Row(ONESELF, f"{_CLUB}/companies/co_aurora", 200),
@@ -190,6 +190,9 @@ ROWS |= {
     f"POST {_CLUB}/freezes/{{freeze}}/lift": Row(OPERATION, f"{_CLUB}/freezes/nothing/lift", 422),
     f"POST {_CLUB}/demo/pay-in": Row(OPERATION, f"{_CLUB}/demo/pay-in", 400, {}),
 }
+
+# Before those that end sessions.
+ROWS = _CLUB_ROWS | ROWS
 
 NOBODY_ANSWERS = {"POST /api/v1/auth/refresh": 401}
 """Open to everybody, and yet nothing without a cookie."""
