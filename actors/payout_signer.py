@@ -216,8 +216,8 @@ class PayoutSigner:
         if self._is_look_due():
             await self._bind()
             confirmed, buried = await self._look(waits)
-        # And what is old last: nodes that are silent about bytes which they have rest for a while, and would not be
-        # there to say that a block holds them.
+        # And what is old last: nodes that are silent about bytes which they have rest for a while, and would not
+        # be there to say that a block holds them.
         handed_over += await self._hand_over(waits, again=True)
         return TurnReport(signed, handed_over, confirmed, buried, dict(waits))
 

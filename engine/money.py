@@ -60,7 +60,8 @@ def units(asset: Asset, amount: Decimal) -> int:
         raise ValueError(
             f"{str(amount)[:_SHOWN_MAX]} has more than the {asset.decimals} decimals of {asset.symbol}"
         )
-    return (-whole if sign else whole) * 10 ** max(0, places if number else 0)
+    scaled: int = whole * 10 ** max(0, places if number else 0)
+    return -scaled if sign else scaled
 
 
 def usd(micros: int) -> Decimal:
