@@ -21,6 +21,7 @@ from engine.ids import (
     TxId,
 )
 from engine.ledger import accounts, templates
+from engine.ledger.postings import Transfer
 from engine.payments.payout import Purpose
 from engine.settlement import deals as rules
 from engine.settlement.deals import (
@@ -123,29 +124,40 @@ async def on_paid(connection: Connection, paid: Sequence[Paid], at_ms: Instant) 
 
 
 async def given_up(connection: Connection, deal: DealId, at_ms: Instant) -> None:
-    """Call a deal off whose payout a person has given up: what came in for it becomes the payer's funds."""
+    """Call a deal off whose payout a person has given up: what is left of its money becomes the payer's funds."""
     for held in await _held(connection, [deal]):
-        came_in = await connection.fetch(
-            """
-            SELECT moved.reference, sum(moved.units) AS units FROM incoming_tx
-            JOIN ledger_transfer AS moved ON moved.reference = incoming_tx.id
-            WHERE matched_to = $1 AND status <> 'reversed' AND moved.credit = $2 AND moved.phase = 'posted'
-            GROUP BY moved.reference ORDER BY moved.reference
-            """,
-            held.id,
-            accounts.clearing(held.id, held.token).code,
-        )
-        # Each under its own name: if its block vanishes after all, the books know where its money is.
-        back = [
-            transfer
-            for each in came_in
-            for transfer in templates.clearing_returned(
-                held.id, held.payer_company_id, held.token, int(each["units"]), each["reference"], at_ms
-            )
-        ]
-        for answer in await ledger.post(connection, back):
+        returned = await _returned(connection, held, at_ms)
+        for answer in await ledger.post(connection, returned):
             assert answer.ok, f"{answer.id}: {answer.result}"
         await _move(connection, [held], DealStatus.CANCELLED, at_ms)
+
+
+async def _returned(connection: Connection, deal: Deal, at_ms: Instant) -> list[Transfer]:
+    """Give back what is not paid, each part under the name of the transfer that brought it.
+
+    If the block of such a transfer vanishes after all, the books know by its name where its money is.
+    """
+    clearing = accounts.clearing(deal.id, deal.token)
+    left = (await ledger.balances(connection, [clearing]))[clearing.code].available
+    came_in = await connection.fetch(
+        """
+        SELECT moved.reference, sum(moved.units) AS units FROM incoming_tx
+        JOIN ledger_transfer AS moved ON moved.reference = incoming_tx.id
+        WHERE matched_to = $1 AND status <> 'reversed' AND moved.credit = $2 AND moved.phase = 'posted'
+        GROUP BY moved.reference ORDER BY moved.reference
+        """,
+        deal.id,
+        clearing.code,
+    )
+    transfers = []
+    for each in came_in:
+        part = min(left, int(each["units"]))
+        left -= part
+        if part:
+            transfers += templates.clearing_returned(
+                deal.id, deal.payer_company_id, deal.token, part, each["reference"], at_ms
+            )
+    return transfers
 
 
 async def expire(connection: Connection, now: Instant) -> list[DealId]:

@@ -74,9 +74,9 @@ class Decisions:
     async def give_up(self, payout: PayoutId, reason: str, command: Command) -> Refusal | None:
         """Decide that what is not paid of a payout will not be; its money is free again where it was held.
 
-        The deal that it was for is called off, and what came in for it becomes its payer's funds. Refused:
-        `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `already_over`,
-        `still_owed` for the close of a day, `partly_paid` for a deal, `database_restored`.
+        The deal that it was for is called off, and what came in for it and was not paid becomes its payer's funds.
+        Refused: `unknown_payout`, `not_an_approver`, `still_alive` while signed bytes may pay, `already_over`,
+        `still_owed` for the close of a day, `database_restored`.
         """
 
         async def work(connection: Connection, row: asyncpg.Record) -> Refusal | bool:
@@ -86,9 +86,6 @@ class Decisions:
                 return Refusal("still_alive", "payout", f"signed bytes of {payout} may still pay")
             if row["purpose"] == Purpose.EOD:
                 return Refusal("still_owed", "payout", "a day that is closed stays owed: redirect it or try again")
-            is_deal = row["purpose"] == Purpose.PASS_THROUGH
-            if is_deal and await _exists(connection, "status = 'confirmed'", payout):
-                return Refusal("partly_paid", "payout", f"a part of {payout} is paid: redirect the rest")
             return await _give_up(connection, row, reason, command)
 
         return await self._decide("payout.give_up", payout, {"reason": reason}, command, work)

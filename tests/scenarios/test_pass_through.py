@@ -8,6 +8,7 @@ import pytest
 from engine.ledger import accounts
 from engine.payments.freeze import Scope
 from engine.payments.payout import payout_of_deal
+from engine.payments.velocity import PayoutPolicy
 from storage.database import Database
 from storage.freezes import Freezes
 from storage.incoming import Incoming
@@ -240,3 +241,20 @@ async def test_the_block_of_a_given_up_deals_money_may_vanish_without_harm(world
 
     assert await world.status(deal) == "cancelled"
     assert (await Ledger(world.database).balance(accounts.funds(PAYER, USDT))) == before
+
+
+async def test_what_is_not_paid_of_a_given_up_deal_is_the_payers_again(world: SettlementWorld) -> None:
+    decisions = Decisions(world.database)
+    policy = PayoutPolicy(USDT, cap_units=3 * COIN, approvals=0, window_ms=86_400_000, window_units=3 * COIN)
+    await decisions.set_policy(policy, world.says(ANNA, "policy"))
+    deal = await world.deal(5 * COIN)
+    before = await Ledger(world.database).balance(accounts.funds(PAYER, USDT))
+    world.pay_in(5 * COIN)
+    await world.go_on()
+    assert world.transfers_to(world.payee_address) == [3 * COIN]
+
+    assert await decisions.give_up(payout_of_deal(deal.id), "enough", world.says(ANNA, "off")) is None
+
+    funds = await Ledger(world.database).balance(accounts.funds(PAYER, USDT))
+    assert funds.available == before.available + 2 * COIN
+    assert await world.status(deal) == "cancelled"
