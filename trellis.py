@@ -15,7 +15,7 @@ COMMANDS = {
     "keys": "actors.cli",
     "audit": "actors.audit_cli",
     "devnet": "actors.devnet_cli",
-    "simulate": "benchmarks.simulate",
+    "simulate": "benchmarks.cli",
 }
 
 

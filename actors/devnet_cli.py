@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from actors.cli import fail, read_environment
-from actors.home import Home
 
 if TYPE_CHECKING:
     from adapters.chains.tron.devnet import Funding, Rules
@@ -64,6 +63,7 @@ def devnet() -> None:
 )
 def tron(port: int, block_time_s: float, solid_lag: int, seed: str, folder: Path | None) -> None:
     """Run a TRON network: java-tron's HTTP API on two nodes, USDT, USDC and funded accounts."""
+    from actors.home import Home
     from adapters.chains.tron.devnet import Rules
     from adapters.chains.tron.devnet.journal import Journal, JournalRefused
 

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import click
 import msgspec
 import uvloop
 from rich.console import Console
@@ -179,22 +178,17 @@ def _options() -> argparse.Namespace:
 # ---------------------------------------------------------------------- one story
 
 
-@click.command("simulate")
-@click.option("--seed", type=int, required=True, help="Which world. The same number tells the same story.")
-@click.option("--payouts", type=click.IntRange(1, 200), default=20, show_default=True)
-@click.option("--trace", is_flag=True, help="Tell every event, not only the end.")
-@click.option("--bug", type=click.Choice(list(PLANTED)), help="Plant a bug first.")
-def simulate(seed: int, payouts: int, trace: bool, bug: str | None) -> None:
-    """Tell the story of one simulated world: faults, crashes, and what became of every payout."""
-    report = uvloop.run(_tell_one(Job("planted" if bug else "seed", seed, bug or "", payouts, trace)))
+def tell(job: Job) -> bool:
+    """Print the story of one world; tell whether nothing was found."""
+    report = uvloop.run(_tell_one(job))
     console = Console()
-    table(console, f"Seed {seed}", ("", "count"), sorted(report.counts.items()))
+    table(console, f"Seed {job.number}", ("", "count"), sorted(report.counts.items()))
     table(console, "What went wrong on purpose", ("fault", "times"), sorted(report.faults.items()))
     table(console, "Where processes died", ("crash point", "times"), sorted(report.crash_points.items()))
     for line in report.findings:
         console.print(f"[red]{line}[/red]")
     console.print(f"trace {report.digest[:16]}: the same whenever this seed is run")
-    sys.exit(0 if report.is_clean else 1)
+    return report.is_clean
 
 
 async def _tell_one(job: Job) -> Report:

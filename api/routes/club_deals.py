@@ -94,7 +94,7 @@ async def accept_offer(
     return await _to_deal(club, answered(deal, Deal))
 
 
-@routes.get("/api/v1/club/deals", problems=(400, 403, 503))
+@routes.get("/api/v1/club/deals", problems=(400, 403, 422, 503))
 async def list_deals(services: Services, principal: Principal, query: ClubPageQuery) -> DealList:
     """List the deals of one company that one sees, newest first; an operator may leave the company out."""
     club = services.club

@@ -53,7 +53,7 @@ TREASURERS = frozenset({Role.ADMIN, Role.APPROVER})
 # ---------------------------------------------------------------------- payouts
 
 
-@routes.get("/api/v1/club/payouts", problems=(400, 403, 503))
+@routes.get("/api/v1/club/payouts", problems=(400, 403, 422, 503))
 async def list_payouts(services: Services, principal: Principal, query: ClubPageQuery) -> PayoutList:
     """List the payouts that a company pays or is paid by, newest first; an operator may leave the company out."""
     club = services.club
@@ -143,7 +143,7 @@ async def withdraw(
 # ---------------------------------------------------------------------- what arrived
 
 
-@routes.get("/api/v1/club/incoming", problems=(400, 403, 503))
+@routes.get("/api/v1/club/incoming", problems=(400, 403, 422, 503))
 async def list_incoming(services: Services, principal: Principal, query: ClubPageQuery) -> IncomingList:
     """List what arrived at a company's addresses, newest first, each with what was made of it."""
     club = services.club
