@@ -110,7 +110,9 @@ async def handed_over(connection: Connection, rights: SignerRights, given: Seque
     await guard(connection, rights.lease, rights.epoch)
     tasks = [one.task.id for one in given]
     await connection.execute(
-        "UPDATE payout_attempt SET handed_over_at_ms = $2 WHERE tx_id = ANY ($1) AND status = 'live'",
+        # Our clock may have been set back since: no bytes leave before they are signed.
+        "UPDATE payout_attempt SET handed_over_at_ms = greatest($2, signed_at_ms) "
+        "WHERE tx_id = ANY ($1) AND status = 'live'",
         [one.attempt.signed.tx_id for one in given],
         now,
     )

@@ -60,7 +60,8 @@ async def test_the_whole_table_was_walked_and_every_crash_point_killed_somebody(
 
 @pytest.mark.timeout(LIMIT_S)
 async def test_a_seed_that_is_run_again_is_the_same_story_to_the_last_event(among: list[Worker]) -> None:
-    once, again = (await share([Job("seed", seed) for seed in TWICE], among) for _ in range(2))
+    once = await share([Job("seed", seed) for seed in TWICE], among)
+    again = await share([Job("seed", seed) for seed in TWICE], among)
     assert [report.digest for report in once] == [report.digest for report in again]
     assert len({report.digest for report in once}) == len(TWICE)
 
