@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.browser import Browser, browsing, enrol
+from tests.api.club import club_is_ready
 from tests.api.conftest import Api
 
 SEEDS = (1, 7, 42)
@@ -25,6 +26,7 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_nothing_that_a_user_can_send_makes_an_error_of_ours(api: Api, seed: int) -> None:
+    await club_is_ready(api)  # Until then /healthz rightly says 503.
     async with browsing(api.address) as user:
         await enrol(api, user)
         await assert_holds(user, seed)
