@@ -7,6 +7,7 @@ dies is replaced by an empty one; what it knew is in the database, and the next 
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -46,7 +47,7 @@ SESSION_PAUSE_S = 5.0
 RECONCILER_PAUSE_S = 5.0
 
 
-class ClubHost:
+class ClubHost(ABC):
     """What the three have in common: a database, a writer under a lease, a report. `begin` once, `close` once."""
 
     def __init__(self, plan_data: bytes, subject: str) -> None:
@@ -94,13 +95,14 @@ class ClubHost:
             self._database, name, make, ttl_ms=self._plan.lease_ttl_ms, pause_s=pause_s, channel=channel
         )
 
+    @abstractmethod
     def _leased(self) -> list[LeasedWriter]:
-        raise NotImplementedError
+        """Give the writers of this process."""
 
     def _detail(self) -> dict[str, Any]:
         return {}
 
-    async def _close_chain(self) -> None:
+    async def _close_chain(self) -> None:  # noqa: B027  a session asks no nodes
         """Close what asks nodes; most have nothing of the kind."""
 
 

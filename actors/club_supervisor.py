@@ -138,6 +138,7 @@ class ClubSupervisor:
             self._problem = f"{type(error).__name__}: {error}"
             log.warning("club.look_failed error=%s", self._problem)
         except Exception as error:
+            # A mistake of ours in one look must not end the looking: every writer depends on the next one.
             self._problem = f"{type(error).__name__}: {error}"
             log.exception("club.look_failed")
         else:

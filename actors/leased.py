@@ -115,6 +115,7 @@ class LeasedWriter:
         try:
             writer = await self._make(keeper.lease)
         except Exception as error:
+            # A key that does not open, a damaged journal: told, and tried again, while the others go on.
             log.exception("writer.not_made name=%s", self._name)
             self._trouble(f"cannot begin: {error}")
             await asyncio.sleep(TROUBLE_PAUSE_S)

@@ -19,7 +19,7 @@ from api.console.numbers import plain
 
 LOOK_EVERY_S = 1.0
 STEP_LIMIT_S = 240.0
-TOKEN = "tron:USDT"  # noqa: S105
+TOKEN = "tron:USDT"  # noqa: S105  a word, no password
 DEAL_LIFE_MS = 3_600_000
 PRICE = "1.002"
 CLUB = "/api/v1/club"

@@ -2,8 +2,7 @@
 
 from actors.account_desk import word_of
 from api.club import Acting, Club, answered
-from api.club_resources import (
-    ActingQuery,
+from api.club_money_resources import (
     AgreePair,
     CloseSessions,
     CloseView,
@@ -13,6 +12,9 @@ from api.club_resources import (
     SessionList,
     SessionView,
     SettlementView,
+)
+from api.club_resources import (
+    ActingQuery,
 )
 from api.problems import ApiProblem, Kind
 from api.routing import Routes

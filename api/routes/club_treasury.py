@@ -6,13 +6,11 @@ from functools import partial
 
 from actors.account_desk import word_of
 from api.club import Club, answered
-from api.club_resources import (
+from api.club_money_resources import (
     AccountTable,
     AccountView,
-    ActingQuery,
     Approved,
     ApprovePayout,
-    ClubPageQuery,
     EntryView,
     GiveToDeal,
     GiveUpPayout,
@@ -28,6 +26,10 @@ from api.club_resources import (
     Statement,
     TaskView,
     Withdraw,
+)
+from api.club_resources import (
+    ActingQuery,
+    ClubPageQuery,
 )
 from api.problems import ApiProblem, Kind
 from api.routing import Routes

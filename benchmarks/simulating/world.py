@@ -180,6 +180,7 @@ class World:
         except VenueError as error:
             self.trace.add(name, f"{type(error).__name__}: {error}")
         except Exception as error:
+            # Whatever production code raises is a finding; the world goes on to show what follows from it.
             self.trace.add(name, f"{type(error).__name__}: {error}")
             self.findings.crashes.append(f"{name}: {type(error).__name__}: {error}"[:300])
             self._lives.pop(name).tear()
@@ -208,6 +209,7 @@ class World:
             self.trace.add(f"ghost of {ghost.name}", type(error).__name__)
             return not isinstance(error, StaleEpoch)
         except Exception as error:
+            # A finding, as above: not even an old life beside the new one may fall over a mistake.
             self.findings.crashes.append(f"ghost of {ghost.name}: {type(error).__name__}: {error}"[:300])
             return False
         return True

@@ -126,7 +126,7 @@ class Shortage(StrEnum):
     ENERGY = "insufficient_energy"
     COIN = "insufficient_coin"
     """Not enough of the network's own coin for the worst fee."""
-    TOKEN = "insufficient_token"  # noqa: S105
+    TOKEN = "insufficient_token"  # noqa: S105  a word, no password
     RECIPIENT_NOT_ACTIVE = "recipient_not_active"
 
 

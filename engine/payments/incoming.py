@@ -53,7 +53,7 @@ class IncomingStatus(StrEnum):
 class Reason(StrEnum):
     """Why, as a stable code."""
 
-    WRONG_TOKEN = "wrong_token"  # noqa: S105
+    WRONG_TOKEN = "wrong_token"  # noqa: S105  a word, no password
     CHALLENGE = "challenge"
     DUST = "dust"
     FEE_COIN = "fee_coin"
@@ -61,7 +61,7 @@ class Reason(StrEnum):
     TOLERANCE = "tolerance"
     UNDER = "under"
     OVER = "over"
-    OTHER_TOKEN = "other_token"  # noqa: S105
+    OTHER_TOKEN = "other_token"  # noqa: S105  a word, no password
     LATE = "late"
     UNASKED = "unasked"
 

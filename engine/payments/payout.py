@@ -26,7 +26,7 @@ ENGINE = "engine"
 class Purpose(StrEnum):
     """What a payout pays for."""
 
-    PASS_THROUGH = "pass_through"  # noqa: S105
+    PASS_THROUGH = "pass_through"  # noqa: S105  a word, no password
     EOD = "eod"
     REFUND = "refund"
     WITHDRAWAL = "withdrawal"
@@ -95,7 +95,7 @@ class WaitsFor(StrEnum):
     """The ledger no longer holds the money for it."""
     ENERGY = "insufficient_energy"
     COIN = "insufficient_coin"
-    TOKEN = "insufficient_token"  # noqa: S105
+    TOKEN = "insufficient_token"  # noqa: S105  a word, no password
     RECIPIENT_NOT_ACTIVE = "recipient_not_active"
     CHAIN = "chain"
     """The bytes are out and blocks must pass, or the nodes do not answer."""

@@ -37,7 +37,7 @@ INCOMING_WITHIN_MS = 60 * 60_000
 class Mode(StrEnum):
     """How a deal is settled."""
 
-    PASS_THROUGH = "pass_through"  # noqa: S105
+    PASS_THROUGH = "pass_through"  # noqa: S105  a word, no password
     """By itself: what the payer transfers goes on to the payee."""
     NETTING = "netting"
     """With the day of the trust pair: only the difference moves."""

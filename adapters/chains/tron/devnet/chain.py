@@ -246,7 +246,7 @@ class Chain:
         if depth < 1 or to_number < 0 or (to_number < self.solid_number and not rewrite_solid):
             raise ValueError(f"{depth} blocks back from {self.head.number}: block {self.solid_number} is solid")
         abandoned = self._go_back(to_number)
-        chance = random.Random(f"{self.rules.seed}/fork/{self._forks}")  # noqa: S311
+        chance = random.Random(f"{self.rules.seed}/fork/{self._forks}")  # noqa: S311  repeatable, no secret
         survivors: list[Transaction] = []
         forgotten: list[Transaction] = []
         for block in abandoned:
