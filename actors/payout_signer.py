@@ -163,7 +163,7 @@ class PayoutSigner:
 
     async def _remember(self) -> None:
         lines = {line.tx_id: line for line in self._journal.attempts()}
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             here = await payout_memory.identity(connection)
             unknown = await payout_memory.unknown(connection, list(lines))
             had_journal = await payout_memory.was_compared(connection, self._rights.hot_wallet)
@@ -200,6 +200,9 @@ class PayoutSigner:
         )
 
     async def _bind(self) -> None:
+        async with self._database.reading() as connection:
+            if not await payout_memory.is_any_unbound(connection, self._rights.hot_wallet):
+                return
         await self._write(lambda connection: payout_memory.bind(connection, self._rights, self._clock()))
 
     # ------------------------------------------------------------------ a round
@@ -226,7 +229,7 @@ class PayoutSigner:
     async def _sign(self, waits: Counter[str]) -> int:
         self._crash_point("sign.before_read")
         now = self._clock()
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             candidates = await payout_gates.due(connection, self._rights.hot_wallet, now, self._policy.batch)
             if not candidates:
                 return 0
@@ -383,7 +386,7 @@ class PayoutSigner:
     async def _hand_over(self, waits: Counter[str], *, again: bool) -> int:
         """Give bytes to the nodes that have never left, or (`again`) those that have, after a pause."""
         now = self._clock()
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             out = await payout_attempts.live(connection, self._rights.hot_wallet)
             # Read as late as can be: a freeze also stops bytes that are signed and have not left.
             frozen = await freezes.in_force(connection)
@@ -433,7 +436,7 @@ class PayoutSigner:
     async def _look(self, waits: Counter[str]) -> tuple[int, int]:
         """Ask the chain about every live attempt and write down what is certain."""
         now = self._clock()
-        async with self._database.transaction() as connection:
+        async with self._database.reading() as connection:
             out = await payout_attempts.live(connection, self._rights.hot_wallet)
         self._crash_point("look.before")
         outcomes = await self._chain.outcomes(

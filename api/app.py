@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 BODY_BYTES_MAX = 64 * 1024
 STOP_LIMIT_S = 3.0
 UNMATCHED = "unmatched"
+CLIENT_HAS_GONE = 499
+"""As nginx counts it. Nobody reads this answer."""
 
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -103,7 +105,8 @@ def _answering(services: Services, guard: Guard) -> Middleware:
             guard.check_origin(request)
             response = await handler(request)
         except ConnectionError:
-            raise  # Whoever asked has gone.
+            # Whoever asked has gone. Raised on, it would be logged as an error of ours.
+            return web.Response(status=CLIENT_HAS_GONE)
         except Exception as error:
             response = problems.to_response(_sort(error))
             if isinstance(error, web.HTTPMethodNotAllowed):

@@ -155,6 +155,16 @@ class Database:
                     raise
             await _commit(connection, transaction)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Read several times, each as of its own moment, as in a transaction, without a transaction's two trips.
+
+        `Retryable` when the connection is lost. Not for writing: each statement would be committed by itself.
+        """
+        async with self._connection() as connection:
+            with sorted_errors():
+                yield connection
+
     async def repeat(self, work: Callable[[Connection], Awaitable[T]], *, within_s: float = REPEAT_LIMIT_S) -> T:
         """Run `work` in a transaction, again and again while the outcome is not definite.
 
@@ -216,9 +226,8 @@ class Database:
         deadline = time.monotonic() + within_s
         for pause_s in _pauses():
             try:
-                async with self._connection() as connection:
-                    with sorted_errors():
-                        return await work(connection)
+                async with self.reading() as connection:
+                    return await work(connection)
             except Retryable:
                 if time.monotonic() + pause_s > deadline:
                     raise

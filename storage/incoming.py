@@ -118,14 +118,12 @@ class Incoming:
     async def watch_list(self, network: Network) -> WatchList:
         """Give the addresses and tokens to look for, as they are now."""
 
-        async def read(connection: Connection) -> WatchList:
+        async with self._database.reading() as connection:
             records = await connection.fetch(
                 "SELECT id, company_id AS company, address FROM hot_wallet WHERE network = $1", network
             )
             listed = await assets.listed(connection)
-            return WatchList.of(network, to_rows(records, WatchedWallet), listed.values())
-
-        return await self._database.repeat(read)
+        return WatchList.of(network, to_rows(records, WatchedWallet), listed.values())
 
     async def take(
         self,

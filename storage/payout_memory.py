@@ -122,6 +122,14 @@ async def keep(
     )
 
 
+async def is_any_unbound(connection: Connection, hot_wallet: HotWalletId) -> bool:
+    """Tell whether evidence of a wallet is kept that no task has got back yet."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM payout_forgotten WHERE hot_wallet_id = $1 AND bound_at_ms IS NULL)", hot_wallet
+    )
+    return found
+
+
 async def bind(connection: Connection, rights: SignerRights, now: Instant) -> list[PayoutTaskId]:
     """Make kept evidence attempts again where the task exists, each when those before are over; give the tasks.
 

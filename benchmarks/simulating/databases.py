@@ -15,7 +15,13 @@ from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 
 TEMPLATE = "simulation_template"
-_IN_A_HURRY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
+_IN_A_HURRY = (
+    "fsync = off",
+    "synchronous_commit = off",
+    "full_page_writes = off",
+    "autovacuum = off",
+    "plan_cache_mode = force_generic_plan",
+)
 
 
 @asynccontextmanager

@@ -84,14 +84,19 @@ class People:
         return {address(wallet) for wallet in self._revoked}
 
     @property
+    def are_busy(self) -> bool:
+        """Tell whether somebody has plans or is about to pay."""
+        return bool(self._plans or self._paying)
+
+    @property
     def are_done(self) -> bool:
         """Tell whether nothing is left that somebody has planned."""
-        return not self._plans and not self._paying and not self._frozen and self._cap_back_at is None
+        return not self.are_busy and not self._frozen and self._cap_back_at is None
 
     @property
     def unfinished(self) -> list[str]:
         """Name what people wait for in vain."""
-        return [f"{len(self._plans)} plans, {len(self._paying)} payments"] if self._plans or self._paying else []
+        return [f"{len(self._plans)} plans, {len(self._paying)} payments"] if self.are_busy else []
 
     async def act(self) -> None:
         """Do what is planned for now, and sometimes what nobody has planned."""

@@ -33,6 +33,8 @@ from storage.payout_memory import DatabaseRestored
 SAFETY_STEPS_MAX = 140
 LIVENESS_STEPS_MAX = 90
 BLOCKS_A_STEP = (1, 2, 2, 3, 4)
+BLOCKS_MEANWHILE = (3, 4, 6, 8)
+"""When nobody has anything to say and all wait for the chain."""
 BY_THE_CLOCK = ("P5", "P6", "P8")
 GHOST_TURNS = 4
 ENERGY_DEAR = 4
@@ -140,7 +142,7 @@ class World:
     async def step(self) -> None:
         """Let a few seconds pass."""
         self._weather()
-        self.network.produce(self.dice.random.choice(BLOCKS_A_STEP))
+        self.network.produce(self.dice.random.choice(BLOCKS_A_STEP if self.people.are_busy else BLOCKS_MEANWHILE))
         self.trace.add("chain", f"head {self.network.devnet.head.id}")
         await self.people.act()
         if self.dice.hits(self.dice.odds.restore):

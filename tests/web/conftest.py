@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from tests.api.browser import PASSWORD, new_email, token_to
 from tests.api.conftest import Api
 from tests.web.screens import Screen, chromium, screen
+
+# What a page shows is tested here, not how soon: beside other tests two cores need more than five seconds.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

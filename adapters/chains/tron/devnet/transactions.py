@@ -4,6 +4,7 @@ Nothing is decided here; whether a transaction is good the world says, whether i
 """
 
 import hashlib
+from functools import lru_cache
 
 import msgspec
 
@@ -148,6 +149,7 @@ def with_signers(transaction: Transaction) -> Transaction:
     return msgspec.structs.replace(transaction, signers=signers)
 
 
+@lru_cache(maxsize=1024)  # Every node is shown the same bytes, again and again.
 def unpack(content: bytes) -> Transaction:
     """Read a whole transaction; the raw part keeps its own bytes, whatever their order. Raise Malformed."""
     raw_bytes, signatures = b"", []
