@@ -21,7 +21,7 @@ from engine.payments.allowlist import (
     refuse_label,
     standing,
 )
-from storage import audit, outbox
+from storage import audit, ledger, outbox
 from storage.club_commands import Command, once
 from storage.database import Connection, Database
 from storage.events import wake_signers
@@ -129,7 +129,10 @@ class AddressBook:
 
     async def revoke(self, wallet: WalletId, command: Command) -> AllowedWallet | Refusal:
         """Take an address out of the list, for ever: no payout is signed to it from now on."""
-        change = "revoked_at_ms = coalesce(revoked_at_ms, $2)"
+        change = (
+            "revoked_at_ms = coalesce(revoked_at_ms, $2), "
+            "revoked_moment = coalesce(revoked_moment, nextval('club_moment'))"
+        )
         return await self._change(wallet, command, "wallet.revoke", change, command.at_ms)
 
     async def rename(self, wallet: WalletId, label: str, command: Command) -> AllowedWallet | Refusal:
@@ -140,6 +143,8 @@ class AddressBook:
         self, wallet: WalletId, command: Command, name: str, change: str, value: Any
     ) -> AllowedWallet | Refusal:
         async def write(connection: Connection) -> AllowedWallet | Refusal:
+            # As a signature does: whichever of the two comes first, the other one sees it.
+            await ledger.take_turn(connection)
             before = await _locked(connection, wallet)
 
             async def work() -> AllowedWallet | Refusal:

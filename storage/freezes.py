@@ -8,7 +8,7 @@ import msgspec
 from engine.errors import Refusal
 from engine.ids import Instant
 from engine.payments.freeze import Freeze, Scope, may_leave
-from storage import audit, outbox
+from storage import audit, ledger, outbox
 from storage.club_commands import Command, once
 from storage.database import Connection, Database
 from storage.events import wake_signers
@@ -48,7 +48,11 @@ async def enter(
     *,
     is_safe_mode: bool = False,
 ) -> str:
-    """Freeze in the caller's transaction and give the freeze's id; the one that is in force, if there is one."""
+    """Freeze in the caller's transaction and give the freeze's id; the one that is in force, if there is one.
+
+    Takes the ledger's turn, as a signature does: whichever of the two comes first, the other one sees it.
+    """
+    await ledger.take_turn(connection)
     word = "safe" if is_safe_mode else "frozen"
     inserted = await connection.fetchval(
         """
@@ -101,6 +105,8 @@ class Freezes:
         content = {"scope": scope, "subject": subject, "reason": reason}
 
         async def write(connection: Connection) -> str:
+            await ledger.take_turn(connection)
+
             async def work() -> str | Refusal:
                 return await enter(connection, scope, subject, reason, command.actor, command.at_ms)
 
@@ -127,6 +133,7 @@ class Freezes:
         """
 
         async def write(connection: Connection) -> bool | Refusal:
+            await ledger.take_turn(connection)
             row = await connection.fetchrow("SELECT * FROM payout_freeze WHERE id = $1 FOR UPDATE", freeze)
 
             async def work() -> bool | Refusal:
@@ -183,7 +190,10 @@ async def _lift(connection: Connection, freeze: str, command: Command) -> bool:
 
 async def _let_go(connection: Connection, freeze: str, actors: Set[str], at_ms: Instant) -> None:
     await connection.execute(
-        "UPDATE payout_freeze SET lifted_at_ms = $2 WHERE id = $1 AND lifted_at_ms IS NULL", freeze, at_ms
+        "UPDATE payout_freeze SET lifted_at_ms = $2, lifted_moment = nextval('club_moment') "
+        "WHERE id = $1 AND lifted_at_ms IS NULL",
+        freeze,
+        at_ms,
     )
     await connection.execute(
         "UPDATE payout_task SET due_at_ms = $1 "

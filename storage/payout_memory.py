@@ -153,10 +153,10 @@ async def bind(connection: Connection, rights: SignerRights, now: Instant) -> li
         ), attempt AS (
             INSERT INTO payout_attempt (task_id, n, network, hot_wallet_id, epoch, tx_id, intent, signed,
                                         timestamp_ms, expires_at_ms, reference_number, status, signed_at_ms,
-                                        handed_over_at_ms)
+                                        handed_over_at_ms, moment)
             SELECT task_id, n, intent ->> 'network', $1, $2, tx_id, intent, decode(signed ->> 'content', 'base64'),
                    (intent ->> 'timestamp_ms')::bigint, (signed ->> 'expires_at_ms')::bigint,
-                   (signed ->> 'reference_number')::bigint, 'live', (intent ->> 'timestamp_ms')::bigint, $3
+                   (signed ->> 'reference_number')::bigint, 'live', (intent ->> 'timestamp_ms')::bigint, $3, NULL
             FROM next
         ), note AS (
             UPDATE payout_forgotten SET bound_at_ms = $3 FROM next WHERE payout_forgotten.tx_id = next.tx_id

@@ -139,7 +139,11 @@ class Club:
     async def revoke(self, wallet: WalletId) -> None:
         """Take an address out of its company's allow-list."""
         async with self.database.transaction() as connection:
-            await connection.execute("UPDATE wallet SET revoked_at_ms = $2 WHERE id = $1", wallet, self.now)
+            await connection.execute(
+                "UPDATE wallet SET revoked_at_ms = $2, revoked_moment = nextval('club_moment') WHERE id = $1",
+                wallet,
+                self.now,
+            )
 
     async def funds(self, company: CompanyId, coins: int, asset: Asset = USDT) -> None:
         """Let money come in that nothing was waiting for."""

@@ -63,12 +63,14 @@ PAYOUTS = (
         JOIN payout ON payout.id = task.payout_id
         JOIN wallet ON wallet.id = payout.wallet_id
         WHERE attempt.status IN ('live', 'confirmed')
+          -- What the journal gave back after a restore was weighed in its time; the rows of that time are lost.
+          AND attempt.moment IS NOT NULL
           AND ((attempt.intent ->> 'recipient', attempt.intent ->> 'asset', (attempt.intent ->> 'units')::numeric)
                IS DISTINCT FROM (payout.to_address, payout.token, task.amount_token)
                OR (wallet.company_id, wallet.network, wallet.token, wallet.address)
                   <> (payout.payee_id, payout.network, payout.token, payout.to_address)
                OR coalesce(wallet.active_from_ms > attempt.signed_at_ms, true)
-               OR wallet.revoked_at_ms <= attempt.signed_at_ms)
+               OR wallet.revoked_moment < attempt.moment)
         """,
     ),
     Invariant(
@@ -81,10 +83,8 @@ PAYOUTS = (
         JOIN payout ON payout.id = task.payout_id
         LEFT JOIN payout_approval AS approval
             ON approval.payout_id = payout.id AND approval.fields_hash = payout.fields_hash
-               AND approval.member_id <> payout.initiator AND approval.at_ms <= attempt.signed_at_ms
-        WHERE attempt.status IN ('live', 'confirmed')
-          -- A restored database has lost approvals as well; what the journal gave back was approved in its time.
-          AND NOT EXISTS (SELECT FROM payout_forgotten AS forgotten WHERE forgotten.tx_id = attempt.tx_id)
+               AND approval.member_id <> payout.initiator AND approval.moment < attempt.moment
+        WHERE attempt.status IN ('live', 'confirmed') AND attempt.moment IS NOT NULL
         GROUP BY attempt.task_id, attempt.n, payout.approvals
         HAVING count(approval.member_id) < payout.approvals
         """,
@@ -110,9 +110,10 @@ PAYOUTS = (
         JOIN payout_freeze AS frozen
             ON (frozen.scope, frozen.subject) IN (('global', ''), ('network', attempt.network),
                                                   ('wallet', attempt.hot_wallet_id),
-                                                  ('company', payout.company_id))
-        WHERE attempt.signed_at_ms > frozen.entered_at_ms
-          AND (frozen.lifted_at_ms IS NULL OR attempt.signed_at_ms < frozen.lifted_at_ms)
+                                                  ('company', payout.company_id),
+                                                  ('company', payout.payee_id))
+        WHERE attempt.moment > frozen.entered_moment
+          AND (frozen.lifted_moment IS NULL OR attempt.moment < frozen.lifted_moment)
         """,
     ),
     Invariant(

@@ -1,3 +1,7 @@
+-- What came first, where clocks cannot tell: every host has its own, and any of them may be set back. A signature, a
+-- freeze, its end and a revocation draw their number in the ledger's turn, an approval before it can be seen.
+CREATE SEQUENCE club_moment;
+
 -- The allow-list: where a company may be paid. A row is a version: what changes is a new row, and the old is revoked.
 CREATE TABLE wallet (
     id              text PRIMARY KEY,
@@ -13,10 +17,12 @@ CREATE TABLE wallet (
     cooling_off_ms  bigint NOT NULL DEFAULT 86400000,  -- as the policy was when the address was added
     active_from_ms  bigint,                  -- the end of the cooling-off
     revoked_at_ms   bigint,
+    revoked_moment  bigint,
     added_by        text NOT NULL REFERENCES member,
     created_at_ms   bigint NOT NULL,
     CHECK (verified = (verified_at_ms IS NOT NULL)),
-    CHECK (verified = (active_from_ms IS NOT NULL))
+    CHECK (verified = (active_from_ms IS NOT NULL)),
+    CHECK ((revoked_at_ms IS NULL) = (revoked_moment IS NULL))
 );
 CREATE UNIQUE INDEX wallet_current ON wallet (company_id, network, token, address) WHERE revoked_at_ms IS NULL;
 CREATE INDEX wallet_created ON wallet (created_at_ms);

@@ -36,6 +36,7 @@ CREATE TABLE payout_approval (
     member_id   text NOT NULL REFERENCES member,
     fields_hash bytea NOT NULL,
     at_ms       bigint NOT NULL,
+    moment      bigint NOT NULL DEFAULT nextval('club_moment'),
     PRIMARY KEY (payout_id, member_id, fields_hash)
 );
 

@@ -15,6 +15,7 @@ CREATE TABLE payout_attempt (
     ended_because text NOT NULL DEFAULT '',
     evidence      jsonb,                                         -- the proof: Included or Absent
     signed_at_ms  bigint NOT NULL,
+    moment        bigint DEFAULT nextval('club_moment'),         -- none: remembered from the journal after a restore
     handed_over_at_ms bigint,                                    -- to nodes, the last time
     ended_at_ms   bigint,
     PRIMARY KEY (task_id, n),

@@ -7,7 +7,10 @@ CREATE TABLE payout_freeze (
     reason       text NOT NULL,
     entered_by   text NOT NULL,
     entered_at_ms bigint NOT NULL,
-    lifted_at_ms bigint
+    entered_moment bigint NOT NULL DEFAULT nextval('club_moment'),
+    lifted_at_ms bigint,
+    lifted_moment bigint,
+    CHECK ((lifted_at_ms IS NULL) = (lifted_moment IS NULL))
 );
 CREATE UNIQUE INDEX payout_freeze_current ON payout_freeze (scope, subject, is_safe_mode) WHERE lifted_at_ms IS NULL;
 
