@@ -19,6 +19,7 @@ from engine.ids import Instant
 from storage.database import Database
 from storage.events import listen
 from storage.leases import Lease, LeaseKeeper, Leases, StaleEpoch
+from storage.payout_memory import DatabaseRestored
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,10 @@ class LeasedWriter:
         except OutcomeUnknown as error:
             # What it holds in memory may be older than the database: a new life reads it again.
             self._trouble(str(error))
+        except DatabaseRestored as error:
+            # A signer begins with the comparison; all others wait until it has been made.
+            self._trouble(str(error))
+            await asyncio.sleep(TROUBLE_PAUSE_S)
         except Exception as error:
             # A mistake of ours must not end the writer for good; each new life starts from the database.
             log.exception("writer.failed name=%s", self._name)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from engine.errors import OutcomeUnknown, Refusal, Rejected, Retryable
 from storage.bots import AccountRemoved, BotArchived, BotInUse
+from storage.payout_memory import DatabaseRestored
 from storage.rows import AlreadyExistsDifferently, BadCursor
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ def sort(error: Exception) -> ApiProblem:
             return ApiProblem(Kind.MALFORMED, str(error), [FieldProblem(str(error), parameter="cursor")])
         case Rejected():
             return ApiProblem(Kind.REFUSED, str(error), [FieldProblem(str(error), code=error.reason.value)])
-        case TimeoutError() | Retryable():
+        case TimeoutError() | Retryable() | DatabaseRestored():
             return ApiProblem(Kind.UNAVAILABLE, str(error) or "no answer in time")
         case OutcomeUnknown():
             return ApiProblem(Kind.OUTCOME_UNKNOWN, str(error))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.ids import HotWalletId, Instant, PayoutTaskId, TxId
+from engine.ids import HotWalletId, Instant, PayoutId, PayoutTaskId, TxId
 from engine.payments.chain import PayoutIntent, SignedPayout
 from engine.payments.payout import ENGINE, WaitsFor
 from storage import audit
@@ -61,6 +61,39 @@ async def require_seen(connection: Connection, hot_wallet: HotWalletId) -> None:
     )
     if record is None or DatabaseIdentity(**dict(record)) != await identity(connection):
         raise DatabaseRestored(f"the signer of {hot_wallet} has not compared its journal with this database yet")
+
+
+async def refuse_older(connection: Connection, hot_wallets: Sequence[HotWalletId]) -> None:
+    """Raise `DatabaseRestored` where a wallet's signer has compared its journal with another database than this.
+
+    Until it has done so with this one, nobody knows which payouts are forgotten and how they were cut.
+    """
+    here = await identity(connection)
+    older = await connection.fetchval(
+        "SELECT min(hot_wallet_id) FROM payout_database_seen "
+        "WHERE hot_wallet_id = ANY ($1) AND (system, timeline) <> ($2, $3)",
+        list(hot_wallets),
+        here.system,
+        here.timeline,
+    )
+    if older is not None:
+        raise DatabaseRestored(f"the signer of {older} has not compared its journal with this database yet")
+
+
+async def signed_parts(connection: Connection, payouts: Sequence[PayoutId]) -> dict[PayoutId, dict[int, int]]:
+    """Give the parts of payouts that were signed and are forgotten: units by the part's number."""
+    records = await connection.fetch(
+        """
+        SELECT DISTINCT payout, (regexp_match(task_id, '[0-9]+$'))[1]::int AS part,
+               (intent ->> 'units')::numeric AS units
+        FROM payout_forgotten JOIN unnest($1::text[]) AS asked (payout) ON starts_with(task_id, payout || '.')
+        """,
+        list(payouts),
+    )
+    found: dict[PayoutId, dict[int, int]] = {}
+    for record in records:
+        found.setdefault(record["payout"], {})[record["part"]] = int(record["units"])
+    return found
 
 
 async def was_compared(connection: Connection, hot_wallet: HotWalletId) -> bool:

@@ -28,10 +28,10 @@ from engine.ledger.postings import Transfer
 from engine.money import AssetId, Network
 from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.payments.approval import PayoutFields, fields_hash
-from engine.payments.batching import split
+from engine.payments.batching import split_as_signed
 from engine.payments.payout import Purpose, TaskState, WaitsFor, task_of, whole_state
 from engine.payments.velocity import PayoutPolicy
-from storage import audit, ledger, outbox
+from storage import audit, ledger, outbox, payout_memory
 from storage.address_book import allowed_wallet
 from storage.database import Connection, Database, transpose
 from storage.events import wake_signers
@@ -218,16 +218,25 @@ async def request(connection: Connection, new: Sequence[NewPayout]) -> list[Payo
     Answers in the order asked. The same payout again gives its id; with other content `AlreadyExistsDifferently`.
     Refused, with nothing written for that payout: `asset_not_paid`, `not_allowed` (the address is new, revoked or
     not the payee's; one that cools off is accepted and waits), `wrong_hot_wallet`, `insufficient` (the ledger).
+    `DatabaseRestored`: the database is older than what was signed; ask again when the signer has begun.
     """
     await ledger.take_turn(connection)
+    await payout_memory.refuse_older(connection, [wish.hot_wallet_id for wish in new])
     answers: dict[PayoutId, PayoutId | Refusal] = dict(await _known(connection, new))
     planned = []
     rules = await policies(connection)
     wallets = await _wallets(connection, [wish.wallet_id for wish in new])
     owners = await _owners(connection, [wish.hot_wallet_id for wish in new])
+    signed = await payout_memory.signed_parts(connection, [wish.id for wish in new])
     for wish in new:
         if wish.id not in answers:
-            plan = _plan(wish, rules.get(wish.token), wallets.get(wish.wallet_id), owners.get(wish.hot_wallet_id))
+            plan = _plan(
+                wish,
+                rules.get(wish.token),
+                wallets.get(wish.wallet_id),
+                owners.get(wish.hot_wallet_id),
+                signed.get(wish.id, {}),
+            )
             if isinstance(plan, Refusal):
                 answers[wish.id] = plan
             else:
@@ -271,7 +280,11 @@ async def put_policy(connection: Connection, policy: PayoutPolicy, at_ms: Instan
 
 
 def _plan(
-    wish: NewPayout, policy: PayoutPolicy | None, wallet: AllowedWallet | None, owner: tuple[Any, ...] | None
+    wish: NewPayout,
+    policy: PayoutPolicy | None,
+    wallet: AllowedWallet | None,
+    owner: tuple[Any, ...] | None,
+    signed: Mapping[int, int],
 ) -> _Planned | Refusal:
     if policy is None:
         return Refusal("asset_not_paid", "token", f"there is no rule for paying {wish.token}")
@@ -286,7 +299,7 @@ def _plan(
         return Refusal(
             "not_allowed", "to_address", f"{wish.to_address} is {reached}: only a proved address is paid"
         )
-    return _Planned(wish, policy, split(wish.units, policy.cap_units))
+    return _Planned(wish, policy, split_as_signed(wish.units, signed, policy.cap_units))
 
 
 async def _known(connection: Connection, new: Sequence[NewPayout]) -> dict[PayoutId, PayoutId]:

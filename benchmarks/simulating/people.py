@@ -114,21 +114,18 @@ class People:
             self._wants_lower_cap = False
             await self._lower_cap()
         if self._world.dice.hits(self._world.dice.odds.people):
-            deeds = [self._freeze, self._freeze]
+            deeds = [self._freeze, self._freeze, self._lower_cap]
             if not self._world.dice.odds.restore:
                 # What was redirected and is forgotten goes to the first address, which was approved as well: right
                 # by the book, and nobody could say afterwards what had been agreed.
-                deeds += [self._lower_cap, self._revoke, self._redirect]
+                deeds += [self._revoke, self._redirect]
             await self._random.choice(deeds)()
         await self._change_back()
 
     def shown(self, payout: str, units: int) -> None:
         """See one transfer of a payout in the list. The largest one says how it is cut."""
         if units == CAP and payout not in self._parts and self._random.random() < 0.4:
-            # Not where the database may be restored: cut anew under another cap, a payout has other parts than the
-            # journal remembers, and safe mode rightly stays until a person has looked.
-            odds = self._world.dice.odds
-            self._wants_lower_cap = odds.people > 0 and not odds.restore
+            self._wants_lower_cap = self._world.dice.odds.people > 0
         self._parts.setdefault(payout, set()).add(units)
         agreement = self._agreements.get(payout)
         if agreement is not None:
@@ -144,6 +141,7 @@ class People:
 
     async def say_again_since(self, moment: int) -> None:
         """Send everything once more that was said since then: the database has forgotten it, they have not."""
+        self._parts.clear()
         for said_at, again in list(self._said):
             if said_at > moment:
                 await again()
@@ -529,8 +527,12 @@ class People:
         command = self._command(OPERATORS[1])
         policy = PayoutPolicy(USDT, cap, APPROVALS, WINDOW_MS, WINDOW)
         rows = Decisions(self._world.house)
-        await self._say(OPERATORS[1], f"sets the cap to {cap}", lambda: rows.set_policy(policy, command))
-        self._world.story.caps.append((self._world.trace.moment, cap))
+
+        async def set_it() -> None:
+            await rows.set_policy(policy, command)
+            self._world.story.caps.append((self._world.trace.moment, cap))
+
+        await self._say(OPERATORS[1], f"sets the cap to {cap}", set_it)
 
     async def _redirect(self) -> None:
         """Send a payout that is not signed yet to the payee's other address. What was approved is void then."""

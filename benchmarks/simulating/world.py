@@ -25,7 +25,7 @@ from benchmarks.simulating.people import People
 from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
 from engine.ids import Instant
-from storage import invariants
+from storage import invariants, payouts
 from storage.database import Database
 from storage.leases import StaleEpoch
 from storage.payout_memory import DatabaseRestored
@@ -41,6 +41,7 @@ UNKIND = tuple(sending for sending in Sending if sending is not Sending.ANSWERED
 FAILURES = (Reading.SILENT, Reading.BROKEN, Reading.UNAVAILABLE, Reading.TOO_MANY)
 LIES = ("other fork", "old branch", "withholds")
 OPEN_STATES = ("queued", "signing", "broadcast")
+_NOT_COMPARED = "SELECT count(*) FROM payout_database_seen WHERE timeline = -1"
 _TASKS = "SELECT id, payout_id, state, amount_token, hot_wallet_id AS wallet FROM payout_task ORDER BY id"
 
 
@@ -369,7 +370,18 @@ class World:
         self._states.clear()
         self.story.restored.append(self.trace.add("world", f"the database is restored to moment {kept_at}"))
         self.dice.note("restore")
+        await self._begin_again()
         await self.people.say_again_since(kept_at)
+
+    async def _begin_again(self) -> None:
+        """Let every signer compare its journal with the database before anybody asks for anything."""
+        # A real restore begins another timeline, and a copy on the same server does not.
+        async with self.house.transaction() as connection:
+            await connection.execute("UPDATE payout_database_seen SET timeline = -1")
+            cap = (await payouts.policies(connection))[USDT].cap_units
+        self.story.caps.append((self.trace.moment, cap))
+        while await self.house.value(_NOT_COMPARED):
+            await self._turns()
 
     # ------------------------------------------------------------------ the verdict
 

@@ -9,13 +9,14 @@ from actors.broadcast_journal import BroadcastJournal
 from adapters.chains.tron.devnet.faults import HONEST, Conduct, Sending
 from engine.errors import Refusal
 from engine.payments.payout import TaskState, WaitsFor
+from engine.payments.velocity import PayoutPolicy
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.freezes import Freezes
 from storage.payout_decisions import Decisions
 from storage.payout_memory import DatabaseRestored
 from tests.payouts.fixtures import execute
-from tests.payouts.world import ANNA, BORIS, COIN, HOT, World
+from tests.payouts.world import ANNA, BORIS, COIN, DAY_MS, HOT, USDT, World
 
 pytest_plugins = ["tests.payouts.fixtures"]
 
@@ -49,6 +50,11 @@ async def backup(
     for database in opened:
         await database.close()
     await execute(postgres_server.dsn, f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
+
+
+async def set_cap(world: World, cap_units: int) -> None:
+    policy = PayoutPolicy(USDT, cap_units, 0, DAY_MS, 5_000_000 * COIN)
+    await Decisions(world.database).set_policy(policy, world.says(ANNA))
 
 
 async def lift_safe_mode(world: World) -> bool | Refusal:
@@ -176,8 +182,8 @@ async def test_a_signer_that_runs_through_a_restore_notices_it_and_signs_nothing
     signer = await world.signer()
     await world.pay()
     await signer.turn()
-    await world.database.rows("UPDATE payout_database_seen SET timeline = 0 RETURNING 1")
     await world.pay()
+    await world.database.rows("UPDATE payout_database_seen SET timeline = 0 RETURNING 1")
     with pytest.raises(DatabaseRestored):
         await signer.turn()
     await world.database.rows("UPDATE payout_database_seen SET timeline = 1 RETURNING 1")
@@ -187,6 +193,39 @@ async def test_a_signer_that_runs_through_a_restore_notices_it_and_signs_nothing
         await signer.turn()
     await signer.boot()
     assert await world.alarms() == ["restored_database"]
+
+
+async def test_a_forgotten_payout_is_cut_as_it_was_signed_though_the_cap_has_changed(
+    world: World, backup: tuple[Take, Restore]
+) -> None:
+    take, restore = backup
+    first = await world.signer("before")
+    await take()
+    await set_cap(world, 40 * COIN)
+    wish = world.wish(100 * COIN)
+    await world.ask(wish)
+    await world.settle(first, rounds=6)
+    first.stop()
+
+    await restore()
+    signer = await world.signer("after")
+    await set_cap(world, 70 * COIN)
+    assert await world.ask(wish) == [wish.id]
+    await world.settle(signer, rounds=6)
+    payout = await world.payout(wish.id)
+    assert payout.state is TaskState.CONFIRMED
+    assert [task.amount_token for task in payout.tasks] == [40 * COIN, 40 * COIN, 20 * COIN]
+    assert sorted(world.transfers_to(world.payee_address)) == [20 * COIN, 40 * COIN, 40 * COIN]
+    assert await lift_safe_mode(world) is True
+
+
+async def test_nobody_asks_for_a_payout_before_its_signer_has_compared_the_journal(world: World) -> None:
+    signer = await world.signer()
+    await world.database.rows("UPDATE payout_database_seen SET timeline = 0 RETURNING 1")
+    with pytest.raises(DatabaseRestored, match="has not compared"):
+        await world.pay()
+    await signer.boot()
+    assert (await world.payout(await world.pay())).state is TaskState.QUEUED
 
 
 async def test_nobody_gives_a_payout_up_in_a_database_that_may_have_forgotten(world: World) -> None:

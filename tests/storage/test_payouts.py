@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from engine.errors import Refusal
-from engine.ids import HotWalletId, MemberId, WalletId
+from engine.ids import HotWalletId, Instant, MemberId, WalletId
 from engine.ledger import templates
 from engine.money import AssetId, Network
 from engine.payments.allowlist import AllowListPolicy, Standing, standing
@@ -410,6 +410,31 @@ async def test_a_freeze_is_entered_once_and_its_history_stays(world: World) -> N
     assert second != first
     assert len(await book.history()) == 2
     assert code(await book.lift("fz_nothing", world.says(ANNA))) == "unknown_freeze"
+
+
+async def test_a_freeze_and_a_revocation_wait_for_the_signature_that_is_being_written(world: World) -> None:
+    book = Freezes(world.database)
+    wishes = [
+        lambda: book.enter(Scope.WALLET, HOT, "audit", world.says(ANNA)),
+        lambda: AddressBook(world.database).revoke(WALLET, world.says(VERA)),
+    ]
+    for wish in wishes:
+        async with world.database.transaction() as connection:
+            await ledger.take_turn(connection)
+            waiting = asyncio.create_task(wish())
+            done, _ = await asyncio.wait([waiting], timeout=0.3)
+            assert not done
+        await waiting
+
+
+async def test_what_was_signed_before_a_freeze_is_no_breach_though_a_clock_was_set_back(world: World) -> None:
+    signer = await world.signer()
+    await world.pay()
+    assert (await signer.turn()).signed == 1
+    world.now = Instant(world.now - 60_000)
+    await Freezes(world.database).enter(Scope.GLOBAL, "", "audit", world.says(ANNA))
+    await AddressBook(world.database).revoke(WALLET, world.says(VERA))
+    await world.check()
 
 
 async def test_a_company_that_is_frozen_neither_pays_nor_is_paid(world: World) -> None:

@@ -18,7 +18,7 @@ from engine.payments.allowlist import (
     standing,
 )
 from engine.payments.approval import Approval, PayoutFields, fields_hash, missing, refuse_approver, valid_approvers
-from engine.payments.batching import split
+from engine.payments.batching import split, split_as_signed
 from engine.payments.chain import Preflight, Shortage
 from engine.payments.freeze import Freeze, Scope, may_leave, stopping
 from engine.payments.purse import UnderWay, allot
@@ -59,6 +59,22 @@ def test_the_parts_are_the_whole_and_none_is_over_the_cap(units: int, cap: int) 
 def test_nothing_cannot_be_split(units: int, cap: int) -> None:
     with pytest.raises(ValueError, match="zero or less"):
         split(units, cap)
+
+
+@given(st.integers(1, 10**6), st.integers(10**4, 10**6), st.integers(10**4, 10**6), st.data())
+def test_whatever_was_signed_of_it_a_payout_is_cut_as_it_was(
+    units: int, cap: int, cap_of_today: int, data: st.DataObject
+) -> None:
+    parts = split(units, cap)
+    numbers = data.draw(st.sets(st.integers(1, len(parts)), min_size=1))
+    again = split_as_signed(units, {number: parts[number - 1] for number in numbers}, cap_of_today)
+    assert sum(again) == units
+    assert all(again[number - 1] == parts[number - 1] for number in numbers)
+
+
+def test_where_nothing_was_signed_or_nothing_explains_it_the_cap_of_today_holds() -> None:
+    assert split_as_signed(2 * CAP + 7, {}, CAP) == (CAP, CAP, 7)
+    assert split_as_signed(2 * CAP + 7, {2: CAP, 1: 3}, CAP) == (CAP, CAP, 7)
 
 
 # ---------------------------------------------------------------------- approvals
