@@ -6,6 +6,7 @@ tells the story of one world, which is the same each time.
 """
 
 import argparse
+import asyncio
 import shutil
 import sys
 import tempfile
@@ -88,6 +89,15 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda lin
     """Run everything in `folder`."""
     began_s = time.monotonic()
     summary = Summary()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_simulate(plan, folder, tell, summary))
+        # Those who are killed mostly wait, for leases and for blocks: worlds run meanwhile.
+        group.create_task(_kill(plan, folder, tell, summary))
+    summary.wall_s = round(time.monotonic() - began_s, 1)
+    return summary
+
+
+async def _simulate(plan: Plan, folder: Path, tell: Callable[[str], None], summary: Summary) -> None:
     async with server(folder / "database", furnish) as dsn, workers(dsn, plan.workers) as among:
         jobs = [Job("table", number) for number in range(plan.rows)]
         jobs += [Job("seed", plan.first_seed + number, payouts=plan.payouts) for number in range(plan.seeds)]
@@ -97,11 +107,12 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda lin
             for name in PLANTED:
                 summary.found_at[name] = await find(name, among)
                 tell(f"{name}: found at seed {summary.found_at[name]}")
+
+
+async def _kill(plan: Plan, folder: Path, tell: Callable[[str], None], summary: Summary) -> None:
     if plan.kills:
         summary.kills = await kill_often(plan.kills, folder / "kills", tell)
         summary.restore = await restore_in_flight(folder / "restore")
-    summary.wall_s = round(time.monotonic() - began_s, 1)
-    return summary
 
 
 async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEEDS_MAX) -> int:

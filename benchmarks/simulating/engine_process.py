@@ -36,9 +36,9 @@ from storage.database import Database
 from storage.leases import Lease
 from storage.payout_memory import SignerRights
 
-LEASE_MS = 1_500
+LEASE_MS = 1_000
 """Short: whoever comes after a kill waits for it."""
-PAUSE_S = 0.05
+PAUSE_S = 0.15
 
 
 class Orders(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ over. Whatever the cell: the payment is made once, and comes to its end.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from actors import chain_watcher, payout_signer
@@ -35,7 +35,7 @@ HEALED_AFTER_STEPS = 5
 """So long a view lasts. Nodes that contradict each other stop the engine, and must not for ever."""
 BLOCKS_A_STEP = 6
 POINTS = tuple(f"signer:{name}" for name in payout_signer.CRASH_POINTS) + tuple(
-    f"watcher:{name}" for name in chain_watcher.CRASH_POINTS if not name.startswith("roll_back")
+    f"watcher:{name}" for name in chain_watcher.CRASH_POINTS
 )
 FATES = (
     Sending.ANSWERED,
@@ -76,14 +76,14 @@ class Row(World):
     def plan(self, death: str, fate: Sending, view: str) -> None:
         """Lay out the next cell."""
         self.death, self.fate, self.first_tx = death, fate, None
-        self._conducts = dict(zip(NODES, VIEWS[view], strict=True))
+        self.conducts = dict(zip(NODES, VIEWS[view], strict=True))
 
     def heal(self) -> None:
         """Let every node be well again."""
-        self._conducts = dict.fromkeys(NODES, HONEST)
+        self.conducts = dict.fromkeys(NODES, HONEST)
 
     def _conduct(self, request: Request) -> Conduct | None:
-        own = self._conducts[request.node]
+        own = self.conducts[request.node]
         if not request.is_broadcast or self.fate is Sending.ANSWERED:
             return own
         tx = unpack(bytes.fromhex(request.body["transaction"])).id
@@ -124,8 +124,7 @@ async def run_row(
             for fate in FATES if point.startswith("signer") else FATES[:1]:
                 cells += 1
                 row.plan(point, fate, view)
-                pay = _pay_out if point.startswith("signer") else _pay_in
-                problem = await pay(row, cells)
+                problem = await _passing(point)(row, cells)
                 if row.death is not None:
                     problem = problem or "the crash point was never passed"
                 findings += [f"{point} × {fate} × {view}: {problem}"] if problem else []
@@ -141,6 +140,13 @@ async def run_row(
         "stuck": sum("still" in line for line in findings),
     }
     return Report(job, row.trace.digest, 0.0, findings, counts, dict(faults), dict(row.hit))
+
+
+def _passing(point: str) -> Callable[[Row, int], Awaitable[str]]:
+    """Give the story in which a crash point is passed."""
+    if point.startswith("signer"):
+        return _pay_out
+    return _pay_in_on_two_chains if point.startswith("watcher:roll_back") else _pay_in
 
 
 async def _pay_out(row: Row, number: int) -> str:
@@ -193,20 +199,62 @@ async def _until_over(row: Row, payout: PayoutId) -> str:
 
 async def _pay_in(row: Row, number: int) -> str:
     """Credit one transfer through one crash; say what is wrong with it."""
-    units = 50 * DOLLAR + number
-    books = Ledger(row.house)
-    before = (await books.balance(funds(FIRM.id, USDT))).units
-    row.network.pay(FIRM.wallets[1], address(FIRM.hot_wallet), row.network.contracts[USDT], units)
+    payment = await Payment.make(row, number)
     row.restart("watcher")
-    for step in range(STEPS_MAX):
-        if step == HEALED_AFTER_STEPS:
-            row.heal()
-        row.network.produce(BLOCKS_A_STEP)
-        await row.turn("watcher")
-        credited = (await books.balance(funds(FIRM.id, USDT))).units - before
-        if credited and row.death is None:
-            break
-    for _ in range(3):
-        await row.turn("watcher")
-    credited = (await books.balance(funds(FIRM.id, USDT))).units - before
-    return "" if credited == units else f"credited {credited} of {units}"
+    return await payment.credited()
+
+
+async def _pay_in_on_two_chains(row: Row, number: int) -> str:
+    """Credit one transfer, let its final block be replaced, and credit it from the other one through one crash."""
+    conducts = row.conducts
+    row.heal()
+    payment = await Payment.make(row, number)
+    death, row.death = row.death, None
+    problem = await payment.credited()
+    if problem:
+        return problem
+    row.death, row.conducts = death, conducts
+    chain = row.network.devnet.chain
+    row.network.devnet.fork(chain.head.number - chain.included_in[payment.tx] + 1, rewrite_solid=True)
+    return await payment.credited()
+
+
+class Payment:
+    """A transfer to one of our addresses, and what the books say of it."""
+
+    def __init__(self, row: Row, units: int, before: int) -> None:
+        self.units = units
+        self.tx = row.network.pay(FIRM.wallets[1], address(FIRM.hot_wallet), row.network.contracts[USDT], units)
+        self._row = row
+        self._before = before
+
+    @classmethod
+    async def make(cls, row: Row, number: int) -> "Payment":
+        """Send it."""
+        balance = await Ledger(row.house).balance(funds(FIRM.id, USDT))
+        return cls(row, 50 * DOLLAR + number, balance.units)
+
+    async def credited(self) -> str:
+        """Let the watcher work until it has died and credited; say what is wrong then."""
+        row = self._row
+        for step in range(STEPS_MAX):
+            if step == HEALED_AFTER_STEPS:
+                row.heal()
+            row.network.produce(BLOCKS_A_STEP)
+            await row.turn("watcher")
+            if row.death is None and await self._is_read():
+                break
+        for _ in range(3):
+            await row.turn("watcher")
+        found = await self._units()
+        return "" if found == self.units else f"credited {found} of {self.units}"
+
+    async def _is_read(self) -> bool:
+        """Tell whether the block that it is in now has been taken."""
+        chain = self._row.network.devnet.chain
+        number = chain.included_in.get(self.tx, chain.head.number + 1)
+        taken = await self._row.house.value("SELECT block_id FROM chain_block WHERE number = $1", number)
+        return taken is not None and taken == chain.blocks[number].id
+
+    async def _units(self) -> int:
+        return (await Ledger(self._row.house).balance(funds(FIRM.id, USDT))).units - self._before

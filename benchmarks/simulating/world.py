@@ -80,7 +80,7 @@ class World:
         self._copies = copies
         self._before = before
         self._skew_ms = 0
-        self._conducts: dict[str, Conduct] = dict.fromkeys(NODES, HONEST)
+        self.conducts: dict[str, Conduct] = dict.fromkeys(NODES, HONEST)
         self._fate: tuple[int, Sending] = (-1, Sending.ANSWERED)
         self._lives: dict[str, Life] = {}
         self._ghosts: list[tuple[Life, int]] = []
@@ -131,7 +131,7 @@ class World:
         self.trace.add("world", "nothing goes wrong from now on")
         self.dice.odds = CALM
         self._skew_ms = 0
-        self._conducts = dict.fromkeys(NODES, HONEST)
+        self.conducts = dict.fromkeys(NODES, HONEST)
         self._bury_ghosts()
         await self.people.put_in_order()
         for _ in range(LIVENESS_STEPS_MAX):
@@ -238,7 +238,7 @@ class World:
             self.dice.note("clock jump", f"{self._skew_ms} ms")
         for node in NODES:
             if self.dice.hits(odds.node_changes):
-                self._conducts[node] = self._new_conduct(node)
+                self.conducts[node] = self._new_conduct(node)
         if self.dice.hits(odds.reorganisation):
             self._reorganise()
         devnet = self.network.devnet
@@ -259,7 +259,7 @@ class World:
         if kind == "well":
             return HONEST
         # Two nodes must agree before anything is believed. Two that tell the same lie are more than it stands.
-        if kind in LIES and any(_is_liar(self._conducts[other]) for other in NODES if other != node):
+        if kind in LIES and any(_is_liar(self.conducts[other]) for other in NODES if other != node):
             return HONEST
         self.dice.note(f"node {kind}", node)
         match kind:
@@ -287,7 +287,7 @@ class World:
         self.dice.note("reorganisation", f"depth {depth}, {len(done.lost)} lost")
 
     def _conduct(self, request: Request) -> Conduct | None:
-        own = self._conducts[request.node]
+        own = self.conducts[request.node]
         odds = self.dice.odds
         if request.is_broadcast:
             sending = self._sending()
