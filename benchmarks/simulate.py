@@ -30,6 +30,7 @@ from benchmarks.simulating.workers import WORKERS, Worker, share, workers
 
 PLANTED_SEEDS_MAX = 500
 FINDINGS_SHOWN = 40
+TOLD_EVERY = 100
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -90,18 +91,18 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda lin
     began_s = time.monotonic()
     summary = Summary()
     async with asyncio.TaskGroup() as group:
-        group.create_task(_simulate(plan, folder, tell, summary))
+        group.create_task(_simulate(plan, tell, summary))
         # Those who are killed mostly wait, for leases and for blocks: worlds run meanwhile.
         group.create_task(_kill(plan, folder, tell, summary))
     summary.wall_s = round(time.monotonic() - began_s, 1)
     return summary
 
 
-async def _simulate(plan: Plan, folder: Path, tell: Callable[[str], None], summary: Summary) -> None:
-    async with server(folder / "database", furnish) as dsn, workers(dsn, plan.workers) as among:
+async def _simulate(plan: Plan, tell: Callable[[str], None], summary: Summary) -> None:
+    async with server(furnish) as dsn, workers(dsn, plan.workers) as among:
         jobs = [Job("table", number) for number in range(plan.rows)]
         jobs += [Job("seed", plan.first_seed + number, payouts=plan.payouts) for number in range(plan.seeds)]
-        for report in await share(jobs, among, _telling(tell)):
+        for report in await share(jobs, among, _telling(tell, len(jobs))):
             _add(summary, report)
         if plan.planted:
             for name in PLANTED:
@@ -122,10 +123,16 @@ async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEED
     return next((report.job.number for report in reports if not report.is_clean), 0)
 
 
-def _telling(tell: Callable[[str], None]) -> Callable[[Report], bool]:
+def _telling(tell: Callable[[str], None], cases: int) -> Callable[[Report], bool]:
+    done = 0
+
     def told(report: Report) -> bool:
+        nonlocal done
+        done += 1
         for line in report.findings:
             tell(f"{report.job.kind} {report.job.number}: {line}")
+        if done % TOLD_EVERY == 0:
+            tell(f"{done} of {cases} cases")
         return False
 
     return told
@@ -203,12 +210,8 @@ def tell(job: Job) -> bool:
 
 
 async def _tell_one(job: Job) -> Report:
-    folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
-    try:
-        async with server(folder, furnish) as dsn, workers(dsn, 1) as among:
-            return (await share([job], among))[0]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with server(furnish) as dsn, workers(dsn, 1) as among:
+        return (await share([job], among))[0]
 
 
 if __name__ == "__main__":

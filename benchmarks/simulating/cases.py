@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 
 from benchmarks.simulating.beginning import network_at_the_beginning
-from benchmarks.simulating.databases import Copies
+from benchmarks.simulating.databases import Copies, memory
 from benchmarks.simulating.faults import Odds
 from benchmarks.simulating.network import Network
 from benchmarks.simulating.planted import planted
@@ -53,7 +53,7 @@ class Cases:
         async with Copies.on(self._dsn, self._name) as copies:
             # Journals are synced as in life; where they lie in memory that costs nothing.
             with (
-                tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=_memory()) as folder,
+                tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=memory()) as folder,
                 planted(job.name) if job.kind == "planted" else nullcontext("") as sql,
             ):
                 return await _KINDS[job.kind](job, network, copies, Path(folder), tell, sql)
@@ -118,7 +118,3 @@ def _report_of(job: Job, child: int, reading: int) -> Report:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _memory() -> str | None:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  journals of a simulation, not secrets

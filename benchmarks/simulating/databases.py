@@ -4,9 +4,12 @@ The server waits for no disk: a simulated crash tears connections, not the machi
 own where durability is what is tested.
 """
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 
@@ -15,6 +18,8 @@ from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 
 TEMPLATE = "simulation_template"
+MEMORY = "/dev/shm"  # noqa: S108  a simulation's databases and journals, not secrets
+ROOM_BYTES_MIN = 4 * 2**30
 _IN_A_HURRY = (
     "fsync = off",
     "synchronous_commit = off",
@@ -25,8 +30,21 @@ _IN_A_HURRY = (
 
 
 @asynccontextmanager
-async def server(folder: Path, furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
+async def server(furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
     """Run a server with a migrated and furnished template on it; give the dsn of its own database."""
+    with TemporaryDirectory(prefix="trellis-simulate-", dir=memory(), ignore_cleanup_errors=True) as folder:
+        async with _running(Path(folder), furnish) as dsn:
+            yield dsn
+
+
+def memory() -> str | None:
+    """Name a folder that lies in memory, where the system has one with room; copies are made there at once."""
+    has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES_MIN
+    return MEMORY if has_room else None
+
+
+@asynccontextmanager
+async def _running(folder: Path, furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
     async with EmbeddedPostgres(folder) as postgres:
         admin = await asyncpg.connect(postgres.dsn)
         try:

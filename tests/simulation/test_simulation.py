@@ -11,7 +11,6 @@ import pytest
 from benchmarks.simulate import Plan, Summary, find, run
 from benchmarks.simulating.beginning import furnish
 from benchmarks.simulating.databases import server
-from benchmarks.simulating.kills import kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import FATES, POINTS, VIEWS
 from benchmarks.simulating.work import Job
@@ -24,16 +23,16 @@ SEEDS, KILLS, TWICE = 100, 20, (4, 17, 23)
 @pytest.fixture(scope="module")
 async def among() -> AsyncIterator[list[Worker]]:
     """Start a server and two workers for what is run case by case."""
-    with tempfile.TemporaryDirectory(prefix="trellis-simulate-", ignore_cleanup_errors=True) as folder:
-        async with server(Path(folder), furnish) as dsn, workers(dsn) as started:
-            yield started
+    async with server(furnish) as dsn, workers(dsn) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
 async def summary() -> Summary:
-    """Run the worlds and the table once."""
+    """Run the worlds, the table, the kills and the restore once."""
     with tempfile.TemporaryDirectory(prefix="trellis-simulate-", ignore_cleanup_errors=True) as folder:
-        return await run(Plan(seeds=SEEDS, kills=0, planted=False), Path(folder))
+        Path(folder).chmod(0o755)  # noqa: ASYNC240  PostgreSQL runs under an account of its own when we are root
+        return await run(Plan(seeds=SEEDS, kills=KILLS, planted=False), Path(folder))
 
 
 @pytest.mark.timeout(LIMIT_S)
@@ -73,20 +72,19 @@ async def test_each_planted_bug_is_found_within_five_hundred_seeds(bug: str, amo
 
 
 @pytest.mark.timeout(LIMIT_S)
-async def test_twenty_real_kills_of_the_engine_and_of_postgres_pay_nothing_twice_and_lose_nothing() -> None:
-    with tempfile.TemporaryDirectory(prefix="trellis-kills-", ignore_cleanup_errors=True) as folder:
-        report = await kill_often(KILLS, Path(folder))
-    assert report.findings == []
-    assert sum(report.kills.values()) == KILLS
-    assert report.kills["postgres"] >= 1
+async def test_twenty_real_kills_of_the_engine_and_of_postgres_pay_nothing_twice_and_lose_nothing(
+    summary: Summary,
+) -> None:
+    assert summary.kills is not None
+    assert summary.kills.findings == []
+    assert sum(summary.kills.kills.values()) == KILLS
+    assert summary.kills.kills["postgres"] >= 1
 
 
 @pytest.mark.timeout(LIMIT_S)
-async def test_a_database_restored_to_an_earlier_point_in_mid_flight_pays_nothing_twice_and_loses_nothing() -> (
-    None
-):
-    with tempfile.TemporaryDirectory(prefix="trellis-restore-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # noqa: ASYNC240  PostgreSQL runs under an account of its own when we are root
-        report = await restore_in_flight(Path(folder))
-    assert report.findings == []
-    assert report.payouts == 6
+async def test_a_database_restored_to_an_earlier_point_in_mid_flight_pays_nothing_twice_and_loses_nothing(
+    summary: Summary,
+) -> None:
+    assert summary.restore is not None
+    assert summary.restore.findings == []
+    assert summary.restore.payouts == 6
