@@ -21,6 +21,7 @@ from engine.ids import CompanyId, DealId, Instant, MemberId, PairId, PayoutId, W
 from engine.ledger import accounts
 from engine.money import Asset, AssetId, Network, coins, units
 from engine.payments.payout import Purpose
+from engine.payments.request import NewPayout
 from engine.settlement.companies import Role
 from engine.settlement.deals import Deal
 from storage import assets, companies, ledger, payouts
@@ -36,7 +37,7 @@ from storage.incoming import Incoming
 from storage.ledger import Ledger
 from storage.offers import Offers
 from storage.payout_decisions import Decisions
-from storage.payouts import NewPayout, PayoutRow, Payouts
+from storage.payouts import PayoutRow, Payouts
 from storage.settlements import Settlements
 from storage.suspense import Suspense
 from storage.trust_pairs import TrustPairs

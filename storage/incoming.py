@@ -391,12 +391,9 @@ async def _book(
 
 async def _request(connection: Connection, then: Consequences, at_ms: Instant) -> None:
     """Request what is to be paid. What is refused leaves the money where it is, and somebody must look."""
-    wishes = [
-        payouts.NewPayout(**msgspec.structs.asdict(due), initiator=ENGINE, at_ms=at_ms) for due in then.payouts
-    ]
-    if not wishes:
+    if not then.payouts:
         return
-    for due, answer in zip(then.payouts, await payouts.request(connection, wishes), strict=True):
+    for due, answer in zip(then.payouts, await payouts.request(connection, then.payouts), strict=True):
         if isinstance(answer, Refusal):
             if due.purpose is Purpose.REFUND:
                 await connection.execute(

@@ -19,7 +19,8 @@ from engine.payments.chain import BlockRef
 from engine.payments.freeze import Scope
 from engine.payments.incoming import Place, Reason
 from engine.payments.payout import ENGINE
-from storage import alarms, assets, audit, chain_cursor, deals, freezes, ledger, outbox, payouts
+from engine.payments.request import source_of
+from storage import alarms, assets, audit, chain_cursor, deals, freezes, ledger, outbox
 from storage.chain_cursor import watcher_lease
 from storage.database import Connection, Database
 from storage.incoming import CrashPoint, IncomingRow, go_on
@@ -191,7 +192,7 @@ async def _withdraw(connection: Connection, payout: PayoutId, at_ms: Instant) ->
         transfer
         for task, purpose, purpose_id, company, hot_wallet, token in records
         for transfer in templates.payout_released(
-            payouts.source_of(purpose, purpose_id, company, hot_wallet, token), hot_wallet, task, token, at_ms
+            source_of(purpose, purpose_id, company, hot_wallet, token), hot_wallet, task, token, at_ms
         )
     ]
     for answer in await ledger.post(connection, released):

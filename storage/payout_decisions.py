@@ -18,6 +18,7 @@ from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.allowlist import AllowedWallet, Standing, is_payable, standing
 from engine.payments.approval import PayoutFields, fields_hash, refuse_approver
 from engine.payments.payout import Purpose, TaskState, WaitsFor
+from engine.payments.request import source_of
 from engine.payments.velocity import PayoutPolicy
 from storage import alarms, audit, deals, ledger, outbox, payouts
 from storage.address_book import allowed_wallet
@@ -269,9 +270,7 @@ async def _give_up(connection: Connection, row: asyncpg.Record, reason: str, com
     )
     if not records:
         return Refusal("already_over", "payout", f"nothing of {row['id']} is open any more")
-    source = payouts.source_of(
-        row["purpose"], row["purpose_id"], row["company_id"], row["hot_wallet_id"], row["token"]
-    )
+    source = source_of(row["purpose"], row["purpose_id"], row["company_id"], row["hot_wallet_id"], row["token"])
     released = [
         transfer
         for record in records

@@ -16,13 +16,13 @@ from engine.money import AssetId
 from engine.payments.alarms import AlarmKind, Severity
 from engine.payments.chain import Included
 from engine.payments.payout import MOVES, Bury, Confirm, Purpose, TaskState
+from engine.payments.request import source_of
 from storage import alarms, deals, ledger
 from storage.database import Connection
 from storage.deals import Paid
 from storage.leases import guard
 from storage.payout_attempts import Live, tell
 from storage.payout_memory import SignerRights
-from storage.payouts import source_of
 
 
 class Ending(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ from engine.ledger import accounts, templates
 from engine.money import Asset, AssetId, Network, UsdMicros, usd_micros
 from engine.payments.allowlist import AllowedWallet
 from engine.payments.payout import ENGINE, Purpose, payout_of_settlement
+from engine.payments.request import NewPayout
 from engine.settlement import eod, netting
 from engine.settlement.deals import DealStatus
 from engine.settlement.eod import CarriedBecause, ClosePlan, Link, Settlement
@@ -44,7 +45,6 @@ from storage import (
 )
 from storage.club_commands import Command
 from storage.database import Connection, Database
-from storage.payouts import NewPayout
 from storage.rows import columns, to_money_row, to_plain
 
 TOPIC = "session"

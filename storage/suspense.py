@@ -16,12 +16,12 @@ from engine.ledger.accounts import clearing
 from engine.ledger.postings import Transfer
 from engine.payments.incoming import IncomingId, IncomingStatus, Place, again
 from engine.payments.payout import Purpose, payout_of_deal, payout_of_refund
+from engine.payments.request import NewPayout
 from engine.settlement.deals import Expected
 from storage import address_book, audit, club_commands, deals, ledger, outbox, payouts
 from storage.club_commands import Command
 from storage.database import Connection, Database
 from storage.incoming import IncomingRow
-from storage.payouts import NewPayout
 from storage.rows import columns, to_money_row
 
 T = TypeVar("T")

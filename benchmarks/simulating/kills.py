@@ -33,6 +33,7 @@ from engine.ids import Instant, PayoutId
 from engine.money import Network as Chain
 from engine.payments.approval import PayoutFields
 from engine.payments.payout import Purpose
+from engine.payments.request import NewPayout
 from storage import payouts
 from storage.club_commands import Command
 from storage.database import Database
@@ -168,7 +169,7 @@ class Club:
         units, to = 10 * DOLLAR + number, address(firm.wallets[0])
         payout = PayoutId(f"po_kill{number}")
         now = self._network.time()
-        new = payouts.NewPayout(
+        new = NewPayout(
             payout,
             firm.id,
             firm.id,

@@ -30,6 +30,7 @@ from engine.money import Network
 from engine.payments.approval import PayoutFields
 from engine.payments.freeze import Scope
 from engine.payments.payout import Purpose, payout_of_deal
+from engine.payments.request import NewPayout
 from engine.payments.velocity import PayoutPolicy
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Side
@@ -294,7 +295,7 @@ class People:
         number = self._number()
         units, to = self._amount(number), address(firm.wallets[0])
         payout = PayoutId(f"po_wd{number}")
-        new = payouts.NewPayout(
+        new = NewPayout(
             payout,
             firm.id,
             firm.id,

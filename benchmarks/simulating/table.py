@@ -24,6 +24,7 @@ from engine.ledger.accounts import funds
 from engine.money import Network as Chain
 from engine.payments.approval import PayoutFields
 from engine.payments.payout import Purpose
+from engine.payments.request import NewPayout
 from storage import payouts
 from storage.club_commands import Command
 from storage.ledger import Ledger
@@ -154,7 +155,7 @@ async def _pay_out(row: Row, number: int) -> str:
     units, to = 100 * DOLLAR + number, address(FIRM.wallets[0])
     payout = PayoutId(f"po_cell{number}")
     now = row.clock()
-    new = payouts.NewPayout(
+    new = NewPayout(
         payout,
         FIRM.id,
         FIRM.id,

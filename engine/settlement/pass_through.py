@@ -9,31 +9,15 @@ from typing import Any
 
 import msgspec
 
-from engine.ids import CompanyId, DealId, HotWalletId, Instant, PayoutId, WalletId
+from engine.ids import DealId, Instant, PayoutId, WalletId
 from engine.ledger import templates
 from engine.ledger.postings import Transfer
 from engine.money import Asset, AssetId, Network
 from engine.payments.incoming import Arrival, IncomingStatus, Place, Verdict, again
-from engine.payments.payout import Purpose, payout_of_deal, payout_of_refund
+from engine.payments.payout import ENGINE, Purpose, payout_of_deal, payout_of_refund
+from engine.payments.request import NewPayout
 from engine.payments.sighting import Fee
 from engine.settlement.deals import Expected
-
-
-class PayoutDue(msgspec.Struct, frozen=True):
-    """A payout that follows from an arrival. Its money is where the verdict put it, at the same address."""
-
-    id: PayoutId
-    company_id: CompanyId
-    """Whose money it is."""
-    payee_id: CompanyId
-    purpose: Purpose
-    purpose_id: str
-    network: Network
-    token: AssetId
-    units: int
-    to_address: str
-    wallet_id: WalletId
-    hot_wallet_id: HotWalletId
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -48,7 +32,7 @@ class Consequences(msgspec.Struct, frozen=True):
     """Everything that follows from one block's verdicts."""
 
     transfers: tuple[Transfer, ...] = ()
-    payouts: tuple[PayoutDue, ...] = ()
+    payouts: tuple[NewPayout, ...] = ()
     paying: tuple[DealId, ...] = ()
     """Deals whose money has come."""
     proved: tuple[WalletId, ...] = ()
@@ -64,7 +48,9 @@ def follow(verdicts: Sequence[Verdict], vanished: Mapping[DealId, int], now: Ins
     """
     return Consequences(
         transfers=tuple(transfer for verdict in verdicts for transfer in booking(verdict, now)),
-        payouts=tuple(payout for verdict in verdicts if (payout := payout_for(verdict, vanished)) is not None),
+        payouts=tuple(
+            payout for verdict in verdicts if (payout := payout_for(verdict, vanished, now)) is not None
+        ),
         paying=tuple(verdict.deal.id for verdict in verdicts if verdict.deal and verdict.place is Place.DEAL),
         proved=tuple(verdict.wallet for verdict in verdicts if verdict.wallet and verdict.place is Place.FUNDS),
         announcements=tuple(map(_announcement, verdicts)),
@@ -93,21 +79,21 @@ def booking(verdict: Verdict, now: Instant) -> list[Transfer]:
             return templates.owner_put_in(wallet, asset, verdict.units, reference, now)
 
 
-def payout_for(verdict: Verdict, vanished: Mapping[DealId, int]) -> PayoutDue | None:
+def payout_for(verdict: Verdict, vanished: Mapping[DealId, int], now: Instant) -> NewPayout | None:
     """Say what is paid out because of an arrival: a deal's money to its payee, a late transfer back."""
     if verdict.deal is None or verdict.arrival.asset is None:
         return None
     if verdict.place is Place.DEAL:
         times = vanished.get(verdict.deal.id, 0) + 1
-        return payout_of(verdict.deal, verdict.arrival.network, verdict.units, times)
+        return payout_of(verdict.deal, verdict.arrival.network, verdict.units, now, times)
     if verdict.status is IncomingStatus.REFUND and verdict.wallet is not None:
-        return refund_of(verdict.arrival, verdict.arrival.asset.id, verdict.wallet)
+        return refund_of(verdict.arrival, verdict.arrival.asset.id, verdict.wallet, now)
     return None
 
 
-def payout_of(deal: Expected, network: Network, units: int, times: int = 1) -> PayoutDue:
+def payout_of(deal: Expected, network: Network, units: int, now: Instant, times: int = 1) -> NewPayout:
     """Pay a deal's payee what came in for the deal, the first time or again."""
-    return PayoutDue(
+    return NewPayout(
         id=PayoutId(payout_of_deal(deal.id) + again(times)),
         company_id=deal.company,
         payee_id=deal.payee,
@@ -119,12 +105,14 @@ def payout_of(deal: Expected, network: Network, units: int, times: int = 1) -> P
         to_address=deal.to_address,
         wallet_id=deal.wallet_id,
         hot_wallet_id=deal.hot_wallet,
+        initiator=ENGINE,
+        at_ms=now,
     )
 
 
-def refund_of(arrival: Arrival, token: AssetId, wallet: WalletId) -> PayoutDue:
+def refund_of(arrival: Arrival, token: AssetId, wallet: WalletId, now: Instant) -> NewPayout:
     """Send back what came, to where it came from."""
-    return PayoutDue(
+    return NewPayout(
         id=payout_of_refund(arrival.id),
         company_id=arrival.company,
         payee_id=arrival.company,
@@ -136,6 +124,8 @@ def refund_of(arrival: Arrival, token: AssetId, wallet: WalletId) -> PayoutDue:
         to_address=arrival.sender,
         wallet_id=wallet,
         hot_wallet_id=arrival.hot_wallet,
+        initiator=ENGINE,
+        at_ms=now,
     )
 
 

@@ -24,6 +24,7 @@ from engine.ledger import templates
 from engine.money import Asset, AssetId, Network
 from engine.payments.approval import PayoutFields
 from engine.payments.payout import Purpose, payout_of_deal
+from engine.payments.request import NewPayout
 from engine.payments.velocity import PayoutPolicy
 from storage import assets, ledger, payouts
 from storage.club_commands import Command
@@ -31,7 +32,7 @@ from storage.database import Connection, Database
 from storage.invariants.payouts import PAYOUTS
 from storage.leases import Leases
 from storage.payout_memory import SignerRights
-from storage.payouts import NewPayout, PayoutRow, Payouts
+from storage.payouts import PayoutRow, Payouts
 
 USDT = AssetId("tron:USDT")
 TRX = AssetId("tron:TRX")

@@ -9,13 +9,13 @@ from engine.ids import CompanyId, DealId, Instant, MemberId, OfferId, PayoutId, 
 from engine.money import Network
 from engine.payments.allowlist import AllowedWallet
 from engine.payments.payout import Purpose, TaskState
+from engine.payments.request import NewPayout
 from engine.settlement.companies import Role
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from storage import address_book, payouts
 from storage.address_book import AddressBook, NewWallet
 from storage.database import Database
-from storage.payouts import NewPayout
 from tests.club import DAY, DOLLAR, HOUR, USDC, USDT, Club, command, fresh, hot_wallet_of, trader_of, wallet_of
 from tests.payouts.fixtures import own_database, own_dsn
 from tests.payouts.world import address

@@ -9,10 +9,11 @@ from engine.ledger.accounts import Account
 from engine.ledger.postings import Phase
 from engine.payments.incoming import IncomingStatus, MatchingPolicy, Place, Reason, Verdict, incoming_id, match
 from engine.payments.payout import Purpose
+from engine.payments.request import NewPayout
 from engine.payments.sighting import Fee
 from engine.settlement import pass_through
 from engine.settlement.deals import DealStatus
-from engine.settlement.pass_through import Consequences, PayoutDue, follow
+from engine.settlement.pass_through import Consequences, follow
 from tests.unit.payments.arrivals import (
     BLOCK_TIME,
     HOT,
@@ -100,7 +101,7 @@ def test_a_known_token_that_belongs_nowhere_is_in_no_books() -> None:
 
 def test_the_payee_is_paid_what_came_for_the_deal_from_the_address_where_it_is() -> None:
     assert then("exact").payouts == (
-        PayoutDue(
+        NewPayout(
             id="po_1",
             company_id=PAYER,
             payee_id=CompanyId("co_payee"),
@@ -112,6 +113,8 @@ def test_the_payee_is_paid_what_came_for_the_deal_from_the_address_where_it_is()
             to_address="TPayeesWallet",
             wallet_id=WalletId("wa_payee"),
             hot_wallet_id=HOT,
+            initiator="engine",
+            at_ms=NOW,
         ),
     )
 
@@ -137,7 +140,7 @@ def test_what_came_late_goes_back_to_the_address_that_sent_it() -> None:
     (verdict,) = VERDICTS["late"]
     done = then("late")
     assert done.payouts == (
-        PayoutDue(
+        NewPayout(
             id=f"po_refund_{verdict.arrival.id}",
             company_id=PAYER,
             payee_id=PAYER,
@@ -149,6 +152,8 @@ def test_what_came_late_goes_back_to_the_address_that_sent_it() -> None:
             to_address="TPayer",
             wallet_id=WalletId("wa_own"),
             hot_wallet_id=HOT,
+            initiator="engine",
+            at_ms=NOW,
         ),
     )
     assert done.paying == ()
@@ -172,7 +177,7 @@ def test_nothing_is_paid_out_for_what_has_no_way(name: str) -> None:
 
 def test_a_refund_that_names_no_address_is_not_paid() -> None:
     (verdict,) = VERDICTS["late"]
-    assert pass_through.payout_for(msgspec.structs.replace(verdict, wallet=None), {}) is None
+    assert pass_through.payout_for(msgspec.structs.replace(verdict, wallet=None), {}, NOW) is None
 
 
 # ---------------------------------------------------------------------- addresses, blocks, fees, announcements
