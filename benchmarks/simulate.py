@@ -20,8 +20,9 @@ from rich.console import Console
 
 from benchmarks.harness import Machine, introduce, result, save, table
 from benchmarks.simulating.beginning import furnish
+from benchmarks.simulating.busy_club import KillReport
 from benchmarks.simulating.databases import server
-from benchmarks.simulating.kills import KillReport, kill_often, restore_in_flight
+from benchmarks.simulating.kills import kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import POINTS
 from benchmarks.simulating.work import Job, Report
