@@ -35,7 +35,11 @@ def network_at_the_beginning() -> Network:
 
 async def furnish(database: Database) -> None:
     """Fill a migrated database with the club as it is when a run begins."""
-    network = network_at_the_beginning()
+    await furnish_with(database, network_at_the_beginning())
+
+
+async def furnish_with(database: Database, network: Network) -> None:
+    """Fill a migrated database with the club, whose money is on this chain."""
     await club.write(database, address, network.contracts)
     async with database.transaction() as connection:
         for firm in FIRMS:

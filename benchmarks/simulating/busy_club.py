@@ -38,6 +38,7 @@ class KillReport(msgspec.Struct):
 
     kills: dict[str, int] = {}
     payouts: int = 0
+    confirmed: int = 0
     findings: list[str] = []
     settled_s: float = 0.0
 
@@ -58,11 +59,16 @@ class Club:
         for firm in FIRMS:
             self.story.allowed[network.contracts[USDT], address(firm.wallets[0])].append(Window(0))
 
+    @property
+    def next_firm(self) -> Firm:
+        """Say whose address the next question concerns."""
+        return self._firm(self._number + 1)
+
     async def ask(self) -> None:
         """Ask for one payout, approve it, and pay something in."""
         self._number += 1
         await self._wish(self._number)
-        firm = FIRMS[self._number % len(FIRMS)]
+        firm = self._firm(self._number)
         self._network.pay(
             firm.wallets[1], address(firm.hot_wallet), self._network.contracts[USDT], DOLLAR + self._number
         )
@@ -74,8 +80,11 @@ class Club:
         for number in range(1, self._number + 1):
             await self._wish(number)
 
+    def _firm(self, number: int) -> Firm:
+        return FIRMS[number % len(FIRMS)]
+
     async def _wish(self, number: int) -> None:
-        firm = FIRMS[number % len(FIRMS)]
+        firm = self._firm(number)
         units, to = 10 * DOLLAR + number, address(firm.wallets[0])
         payout = PayoutId(f"po_kill{number}")
         now = self._network.time()
@@ -125,8 +134,8 @@ class Club:
         )
         return not left and await self._credited() == self.paid_in
 
-    async def judge(self) -> list[str]:
-        """Give the auditor's findings, and the database's own."""
+    async def judge(self, report: KillReport) -> None:
+        """Write down what was asked for, what was paid, the auditor's findings, and the database's own."""
         story = self.story
         story.movements = self._network.movements()
         story.signed = {movement.tx: AFTER_ALL for movement in story.movements}
@@ -134,7 +143,9 @@ class Club:
         story.final_states = {row["id"]: (row["state"], row["tx"]) for row in rows}
         credited = await self._credited()
         wrong = [] if credited == self.paid_in else [f"{self.paid_in} was paid in, {credited} credited"]
-        return [*audit(story).all(), *wrong, *await broken(self._database)]
+        report.payouts = len(story.agreements)
+        report.confirmed = sum(state == "confirmed" for state, _ in story.final_states.values())
+        report.findings = [*audit(story).all(), *wrong, *await broken(self._database)]
 
     async def _credited(self) -> int:
         # The companies' first money is more than anybody here pays in.

@@ -137,8 +137,7 @@ async def kill_often(
         report.settled_s = await settle(club)
         await engine.kill()
         network.devnet.produce(SOLID_LAG + 1)
-        report.findings = await club.judge()
-        report.payouts = len(club.story.agreements)
+        await club.judge(report)
     report.kills = dict(killed)
     shutil.rmtree(folder, ignore_errors=True)
     return report
@@ -171,8 +170,8 @@ async def restore_in_flight(folder: Path) -> KillReport:
             await engine.kill()
             network.devnet.produce(SOLID_LAG + 1)
             seen = await restored.value("SELECT count(*) FROM alarm WHERE kind = 'restored_database'")
-            report.findings = await club.judge() + ([] if seen else ["nobody has noticed the restore"])
-        report.payouts = len(club.story.agreements)
+            await club.judge(report)
+            report.findings += [] if seen else ["nobody has noticed the restore"]
     return report
 
 

@@ -33,7 +33,7 @@ async def among() -> AsyncIterator[list[Worker]]:
 async def summary() -> Summary:
     """Run the worlds and the table once."""
     with tempfile.TemporaryDirectory(prefix="trellis-simulate-", ignore_cleanup_errors=True) as folder:
-        return await run(Plan(seeds=SEEDS, kills=0, planted=False), Path(folder))
+        return await run(Plan(seeds=SEEDS, kills=0, ray_kills=0, planted=False), Path(folder))
 
 
 @pytest.mark.timeout(LIMIT_S)
