@@ -12,7 +12,8 @@ finds there. What a node answers to a broadcast decides nothing.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -260,7 +261,10 @@ class PayoutSigner:
             if weighed:
                 prepared = await self._prepare(weighed, Instant(max(now, newest_ms + 1)), codes)
         self._crash_point("sign.after_sign")
-        return await self._persist(prepared, codes, waits)
+        written = await self._persist(prepared, codes) if prepared else 0
+        await self._note_waits(candidates, codes)
+        waits.update(codes.values())
+        return written
 
     async def _weigh(
         self, ready: Sequence[Candidate], under_way: Sequence[Live]
@@ -356,30 +360,37 @@ class PayoutSigner:
         # The bytes that were decoded and compared above are the bytes that are signed: `assemble` sees to it.
         return Prepared(intent, self._chain.assemble(unsigned, signature, intent))
 
-    async def _persist(
-        self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor], waits: Counter[str]
-    ) -> int:
-        """Write the bytes and what waits. After a commit without an answer they are forgotten, and read back."""
+    async def _persist(self, prepared: Sequence[Prepared], codes: dict[PayoutTaskId, WaitsFor]) -> int:
+        """Write the bytes whose gates are still open. After a commit without an answer they are read back."""
         written: list[PayoutTaskId] = []
-        now = self._clock()
         try:
             async with self._database.transaction() as connection:
-                if prepared:
-                    started = await payout_attempts.start(connection, self._rights, prepared, now)
-                    written = started.written
-                    codes = codes | started.held_back
-                due_at = Instant(now + self._policy.wait_pause_ms)
-                await payout_attempts.wait(
-                    connection,
-                    self._rights,
-                    {task: (code, now if code is WaitsFor.NOTHING else due_at) for task, code in codes.items()},
-                )
+                started = await payout_attempts.start(connection, self._rights, prepared, self._clock())
+                written = started.written
+                codes |= started.held_back
                 self._crash_point("persist.before_commit")
         except OutcomeUnknown as error:
             log.warning("payout.commit_unknown wallet=%s error=%s", self._rights.hot_wallet, error)
         self._crash_point("persist.after_commit")
-        waits.update(codes.values())
         return len(written)
+
+    async def _note_waits(self, candidates: Sequence[Candidate], codes: Mapping[PayoutTaskId, WaitsFor]) -> None:
+        """Note why transfers wait. What was decided about since it was read stays due: the next round looks."""
+        waiting = [candidate for candidate in candidates if candidate.task.id in codes]
+        if not waiting:
+            return
+        now = self._clock()
+        due_at = Instant(now + self._policy.wait_pause_ms)
+        # A note whose commit has no answer may be missing: then it is looked at again, and noted again.
+        with suppress(OutcomeUnknown):
+            async with self._database.transaction() as connection:
+                same = await payout_gates.unchanged(connection, waiting)
+                told = {
+                    task: (code, now if code is WaitsFor.NOTHING else due_at)
+                    for task, code in codes.items()
+                    if task in same
+                }
+                await payout_attempts.wait(connection, self._rights, told)
 
     # ------------------------------------------------------------------ hand over
 

@@ -1,8 +1,8 @@
 """The crash simulation: does every payout happen exactly once, whatever dies, lies or is forgotten?
 
-`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills and
-the planted bugs, and writes the counts down; anything found ends with exit code 1. `trellis simulate --seed N`
-tells the story of one world, which is the same each time.
+`python -m benchmarks.simulate` runs thousands of seeded worlds, the whole table of crash points, real kills (of a
+plain engine, of Ray actors, of PostgreSQL) and the planted bugs, and writes the counts down; anything found ends
+with exit code 1. `trellis simulate --seed N` tells the story of one world, which is the same each time.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from rich.console import Console
 
 from benchmarks.harness import Machine, introduce, result, save, table
 from benchmarks.simulating.beginning import furnish
+from benchmarks.simulating.busy_club import KillReport
 from benchmarks.simulating.databases import server
-from benchmarks.simulating.kills import KillReport, kill_often, restore_in_flight
+from benchmarks.simulating.kills import kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import POINTS
 from benchmarks.simulating.work import Job, Report
@@ -40,7 +41,8 @@ class Plan(msgspec.Struct, frozen=True):
     first_seed: int = 1
     payouts: int = 20
     rows: int = len(POINTS)
-    kills: int = 500
+    kills: int = 450
+    ray_kills: int = 50
     planted: bool = True
     workers: int = WORKERS
 
@@ -57,28 +59,36 @@ class Summary(msgspec.Struct):
     found_at: dict[str, int] = {}
     """Planted bug → the seed at which it was found; 0: it was not."""
     kills: KillReport | None = None
+    ray_kills: KillReport | None = None
     restore: KillReport | None = None
     """A point-in-time restore in mid-flight."""
     wall_s: float = 0.0
 
     @property
+    def killed(self) -> dict[str, int]:
+        """Count what was killed, in all harnesses."""
+        reports = [report for report in (self.kills, self.ray_kills) if report is not None]
+        return dict(sum((Counter(report.kills) for report in reports), Counter()))
+
+    @property
+    def kill_findings(self) -> list[str]:
+        """List what was found after real kills and after the restore."""
+        reports = (self.kills, self.ray_kills, self.restore)
+        return [line for report in reports if report is not None for line in report.findings]
+
+    @property
     def is_clean(self) -> bool:
         """Tell whether every promise was kept, and every planted bug was found."""
-        return (
-            not self.findings
-            and all(self.found_at.values())
-            and not any(report.findings for report in (self.kills, self.restore) if report is not None)
-        )
+        return not self.findings and not self.kill_findings and all(self.found_at.values())
 
     @property
     def line(self) -> str:
         """Say it in one line."""
         counts = self.counts
-        kills = 0 if self.kills is None else sum(self.kills.kills.values())
         return (
             f"{self.seeds} seeds, {counts.get('payouts', 0)} payouts in {counts.get('transfers', 0)} transfers, "
             f"{sum(self.faults.values())} faults, {sum(self.crash_points.values())} crashes at "
-            f"{len(self.crash_points)} points, {self.cells} cells, {kills} kills: "
+            f"{len(self.crash_points)} points, {self.cells} cells, {sum(self.killed.values())} kills: "
             f"{counts.get('doubles', 0)} doubles, {counts.get('losses', 0)} losses, "
             f"{counts.get('stuck', 0)} stuck, {len(self.findings)} findings; "
             f" {sum(map(bool, self.found_at.values()))} of {len(self.found_at)} "
@@ -114,6 +124,11 @@ async def _kill(plan: Plan, folder: Path, tell: Callable[[str], None], summary: 
     if plan.kills:
         summary.kills = await kill_often(plan.kills, folder / "kills", tell)
         summary.restore = await restore_in_flight(folder / "restore")
+    if plan.ray_kills:
+        # Imported here: Ray takes a second, and who asks for one world's story needs nothing of it.
+        from benchmarks.simulating.ray_kills import kill_actors_on_our_ray
+
+        summary.ray_kills = await kill_actors_on_our_ray(plan.ray_kills, folder / "ray", tell)
 
 
 async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEEDS_MAX) -> int:
@@ -155,14 +170,11 @@ def show(summary: Summary, console: Console) -> None:
     table(console, "What was simulated", ("", "count"), sorted(summary.counts.items()))
     table(console, "What went wrong on purpose", ("fault", "times"), sorted(summary.faults.items()))
     table(console, "Where processes died", ("crash point", "times"), sorted(summary.crash_points.items()))
-    if summary.kills is not None:
-        table(console, "What was killed", ("process", "times"), sorted(summary.kills.kills.items()))
+    if summary.killed:
+        table(console, "What was killed", ("process", "times"), sorted(summary.killed.items()))
     if summary.found_at:
         table(console, "Planted bugs", ("bug", "found at seed"), sorted(summary.found_at.items()))
-    findings = list(summary.findings)
-    for report in (summary.kills, summary.restore):
-        findings += [] if report is None else report.findings
-    for line in findings[:FINDINGS_SHOWN]:
+    for line in (summary.findings + summary.kill_findings)[:FINDINGS_SHOWN]:
         console.print(f"[red]{line}[/red]")
     console.print(summary.line)
     console.print("[green]clean[/green]" if summary.is_clean else "[red]NOT CLEAN[/red]")
@@ -174,7 +186,7 @@ def main() -> int:
     console = Console()
     machine = Machine.here()
     introduce(console, "simulate", machine)
-    plan = Plan(seeds=options.seeds, first_seed=options.first, kills=options.kills)
+    plan = Plan(seeds=options.seeds, first_seed=options.first, kills=options.kills, ray_kills=options.ray_kills)
     # Not below a private folder: PostgreSQL runs under an account of its own when we are root.
     folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
     summary = uvloop.run(run(plan, folder, console.print))
@@ -189,7 +201,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__)
     parser.add_argument("--seeds", type=int, default=Plan().seeds)
     parser.add_argument("--first", type=int, default=Plan().first_seed, help="the first seed")
-    parser.add_argument("--kills", type=int, default=Plan().kills, help="of real processes")
+    parser.add_argument("--kills", type=int, default=Plan().kills, help="of a plain engine and PostgreSQL")
+    parser.add_argument("--ray-kills", type=int, default=Plan().ray_kills, help="of Ray actors and PostgreSQL")
     return parser.parse_args()
 
 

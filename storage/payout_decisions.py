@@ -208,6 +208,10 @@ def _refuse_destination(wallets: list[AllowedWallet], address: str, at_ms: Insta
 async def _approve(
     connection: Connection, fields: PayoutFields, row: asyncpg.Record | None, command: Command
 ) -> bool:
+    # The signer may be noting just now that it waits for this: one of the two must see what the other has written.
+    await connection.execute(
+        "SELECT FROM payout_task WHERE payout_id = $1 ORDER BY id FOR NO KEY UPDATE", fields.id
+    )
     await connection.execute(
         "INSERT INTO payout_approval (payout_id, member_id, fields_hash, at_ms) VALUES ($1, $2, $3, $4) "
         "ON CONFLICT DO NOTHING",

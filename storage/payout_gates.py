@@ -96,6 +96,16 @@ async def locked(connection: Connection, tasks: Sequence[PayoutTaskId]) -> dict[
     return {candidate.task.id: candidate for candidate in map(_candidate, records)}
 
 
+async def unchanged(connection: Connection, candidates: Sequence[Candidate]) -> set[PayoutTaskId]:
+    """Name those of these transfers that are still as they were read, and keep them so for the transaction."""
+    tasks = [candidate.task.id for candidate in candidates]
+    # A statement of its own: one that waits for a decision's commit does not see what was decided.
+    await connection.execute("SELECT FROM payout_task WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", tasks)
+    records = await connection.fetch(_CANDIDATES + "AND task.id = ANY ($1)", tasks)
+    now = {candidate.task.id: candidate for candidate in map(_candidate, records)}
+    return {each.task.id for each in candidates if now.get(each.task.id) == each}
+
+
 async def surroundings(connection: Connection, hot_wallet: HotWalletId, now: Instant) -> Surroundings:
     """Read what holds for all transfers of a wallet."""
     records = await connection.fetch(

@@ -35,7 +35,11 @@ def network_at_the_beginning() -> Network:
 
 async def furnish(database: Database) -> None:
     """Fill a migrated database with the club as it is when a run begins."""
-    network = network_at_the_beginning()
+    await furnish_with(database, network_at_the_beginning())
+
+
+async def furnish_with(database: Database, network: Network) -> None:
+    """Fill a migrated database with the club, whose money is on this chain."""
     await club.write(database, address, network.contracts)
     async with database.transaction() as connection:
         for firm in FIRMS:
@@ -51,7 +55,8 @@ async def furnish(database: Database) -> None:
 
 
 async def _read_the_chain(database: Database, network: Network) -> None:
-    lease = await Leases(database).acquire(watcher_lease(Chain.TRON), "the beginning", LEASE_MS)
+    leases = Leases(database)
+    lease = await leases.acquire(watcher_lease(Chain.TRON), "the beginning", LEASE_MS)
     assert lease is not None
     pool = NodePool(Chain.TRON, NODES, Wire(network, lambda *_: None), network.time, lambda *_: None)
     chain = TronPayouts(pool, network.time)
@@ -59,6 +64,8 @@ async def _read_the_chain(database: Database, network: Network) -> None:
     await watcher.boot()
     while await watcher.turn():
         pass
+    # Whoever watches next would wait for the rest of the minute.
+    await leases.release(lease)
 
 
 async def _post(connection: Connection, transfers: list[ledger.Transfer]) -> None:

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -20,47 +20,26 @@ import msgspec
 
 from adapters.chains.tron.devnet.server import Server
 from benchmarks.harness import ROOT
-from benchmarks.simulating.auditor import Agreement, Approval, Story, Window, audit
 from benchmarks.simulating.beginning import FIRST_BLOCKS, furnish
-from benchmarks.simulating.checks import broken
-from benchmarks.simulating.club import APPROVALS, CAP, DOLLAR, FIRMS, USDT, Firm
+from benchmarks.simulating.busy_club import Club, KillReport, kill_postgres, settle
 from benchmarks.simulating.engine_process import Orders
-from benchmarks.simulating.network import BLOCK_MS, SOLID_LAG, Network, Time, address
+from benchmarks.simulating.network import BLOCK_MS, SOLID_LAG, Network, Time
 from benchmarks.simulating.point_in_time import ArchivedPostgres
 from benchmarks.simulating.table import POINTS
-from engine.errors import OutcomeUnknown, Retryable
-from engine.ids import Instant, PayoutId
-from engine.money import Network as Chain
-from engine.payments.approval import PayoutFields
-from engine.payments.payout import Purpose
-from engine.payments.request import NewPayout
-from storage import payouts
+from engine.ids import Instant
 from storage.club_commands import Command
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.freezes import Freezes
 from storage.migrate import migrate
-from storage.payout_decisions import Decisions
 
 SPEED = 15.0
 """How much faster than ours the world's clock runs: a block every fifth of a second."""
 REACH_S = 8.0
 """So long a life has to pass the crash point it is to die at; then it is killed wherever it is."""
-SETTLE_S = 120.0
 POSTGRES_EVERY = 5
 PLACES = [point for point in POINTS if not point.startswith("watcher:roll_back")]
 """A living chain never replaces a final block, so nobody passes those points here."""
-AFTER_ALL = 2**40
-"""A moment later than everything that people say."""
-
-
-class KillReport(msgspec.Struct):
-    """What was killed, and what was found afterwards."""
-
-    kills: dict[str, int] = {}
-    payouts: int = 0
-    findings: list[str] = []
-    settled_s: float = 0.0
 
 
 class RunningTime(Time):
@@ -132,106 +111,6 @@ class Engine:
         return int(await self._process.stdout.readline())
 
 
-class Club:
-    """Who keeps the engine busy: a withdrawal and a payment in for every kill, and the auditor's story of it."""
-
-    def __init__(self, database: Database, network: Network) -> None:
-        self._database = database
-        self._network = network
-        self._number = 0
-        self.paid_in = 0
-        self.story = Story(
-            solid_depth=SOLID_LAG,
-            our_addresses=frozenset(address(firm.hot_wallet) for firm in FIRMS),
-            contracts=frozenset(at for at in network.contracts.values() if at),
-        )
-        for firm in FIRMS:
-            self.story.allowed[network.contracts[USDT], address(firm.wallets[0])].append(Window(0))
-
-    async def ask(self) -> None:
-        """Ask for one payout, approve it, and pay something in."""
-        self._number += 1
-        await self._wish(self._number)
-        firm = FIRMS[self._number % len(FIRMS)]
-        self._network.pay(
-            firm.wallets[1], address(firm.hot_wallet), self._network.contracts[USDT], DOLLAR + self._number
-        )
-        self.paid_in += DOLLAR + self._number
-
-    async def say_again(self, database: Database) -> None:
-        """Say everything once more to a database that may have forgotten it."""
-        self._database = database
-        for number in range(1, self._number + 1):
-            await self._wish(number)
-
-    async def _wish(self, number: int) -> None:
-        firm = FIRMS[number % len(FIRMS)]
-        units, to = 10 * DOLLAR + number, address(firm.wallets[0])
-        payout = PayoutId(f"po_kill{number}")
-        now = self._network.time()
-        new = NewPayout(
-            payout,
-            firm.id,
-            firm.id,
-            Purpose.WITHDRAWAL,
-            f"kill{number}",
-            Chain.TRON,
-            USDT,
-            units,
-            to,
-            firm.wallets[0],
-            firm.hot_wallet,
-            firm.trader,
-            now,
-        )
-        await self._database.repeat(lambda connection: payouts.request(connection, [new]))
-        fields = PayoutFields(payout, Chain.TRON, USDT, units, to)
-        for approver in firm.approvers[1 : 1 + APPROVALS]:
-            command = Command(approver, f"approve {payout}", now)
-            await Decisions(self._database).approve(fields, firm.id, command)
-            self.story.approvals.append(Approval(payout, approver, to, units, number))
-        if number > len(self.story.agreements):
-            self.story.agreements.append(self._agreement(payout, firm, units, to))
-
-    def _agreement(self, payout: PayoutId, firm: Firm, units: int, to: str) -> Agreement:
-        return Agreement(
-            payout,
-            "withdrawal",
-            firm.id,
-            address(firm.hot_wallet),
-            to,
-            self._network.contracts[USDT],
-            units,
-            CAP,
-            frozenset(firm.approvers),
-            APPROVALS,
-            firm.trader,
-        )
-
-    async def are_served(self) -> bool:
-        """Tell whether every payout is over and everything that was paid in is credited."""
-        left = await self._database.value(
-            "SELECT count(*) FROM payout_task WHERE state NOT IN ('confirmed', 'failed')"
-        )
-        credited = await self._database.value(
-            "SELECT coalesce(sum(amount_token), 0) FROM incoming_tx WHERE amount_token < $1", 100 * DOLLAR
-        )
-        return not left and int(credited) == self.paid_in
-
-    async def judge(self) -> list[str]:
-        """Give the auditor's findings, and the database's own."""
-        story = self.story
-        story.movements = self._network.movements()
-        story.signed = {movement.tx: AFTER_ALL for movement in story.movements}
-        rows = await self._database.rows("SELECT id, state, coalesce(tx_hash, '') AS tx FROM payout_task")
-        story.final_states = {row["id"]: (row["state"], row["tx"]) for row in rows}
-        credited = await self._database.value(
-            "SELECT coalesce(sum(amount_token), 0) FROM incoming_tx WHERE amount_token < $1", 100 * DOLLAR
-        )
-        wrong = [] if int(credited) == self.paid_in else [f"{self.paid_in} was paid in, {credited} credited"]
-        return [*audit(story).all(), *wrong, *await broken(self._database)]
-
-
 async def kill_often(
     kills: int, folder: Path, tell: Callable[[str], None] = lambda line: None, first: int = 0
 ) -> KillReport:
@@ -247,7 +126,7 @@ async def kill_often(
             await engine.begin(msgspec.structs.replace(orders, dies_at="" if is_postgres else point))
             if is_postgres:
                 await asyncio.sleep(0.5 + number % 4 * 0.3)
-                await _kill_postgres(postgres, database)
+                await kill_postgres(postgres, database)
                 await engine.kill()
                 killed["postgres"] += 1
             elif await engine.gone(REACH_S):
@@ -257,11 +136,10 @@ async def kill_often(
                 killed["elsewhere"] += 1
             tell(f"kill {number + 1}: {'postgres' if is_postgres else point}")
         await engine.begin(orders)
-        report.settled_s = await _settle(club, _nothing)
+        report.settled_s = await settle(club)
         await engine.kill()
         network.devnet.produce(SOLID_LAG + 1)
-        report.findings = await club.judge()
-        report.payouts = len(club.story.agreements)
+        await club.judge(report)
     report.kills = dict(killed)
     shutil.rmtree(folder, ignore_errors=True)
     return report
@@ -288,14 +166,14 @@ async def restore_in_flight(folder: Path) -> KillReport:
         await archive.lose()
         dsn = await archive.restore_to("then")
         async with Database(dsn, pool_size=4, name="restored") as restored:
-            await club.say_again(restored)
             await engine.begin(msgspec.structs.replace(orders, dsn=dsn))
-            report.settled_s = await _settle(club, lambda: _lift(restored, network))
+            await club.say_again(restored)
+            report.settled_s = await settle(club, lambda: _lift(restored, network))
             await engine.kill()
             network.devnet.produce(SOLID_LAG + 1)
             seen = await restored.value("SELECT count(*) FROM alarm WHERE kind = 'restored_database'")
-            report.findings = await club.judge() + ([] if seen else ["nobody has noticed the restore"])
-        report.payouts = len(club.story.agreements)
+            await club.judge(report)
+            report.findings += [] if seen else ["nobody has noticed the restore"]
     return report
 
 
@@ -306,33 +184,6 @@ async def _lift(database: Database, network: Network) -> None:
         for operator in ("op_ada", "op_grace"):
             command = Command(operator, f"lift {row.id} {network.head}", network.time())
             await freezes.lift(row.id, command)
-
-
-async def _settle(club: Club, also: Callable[[], Awaitable[None]]) -> float:
-    began_s = time.monotonic()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_S):
-            while not await club.are_served():
-                await also()
-                await asyncio.sleep(0.2)
-    return round(time.monotonic() - began_s, 1)
-
-
-async def _nothing() -> None:
-    """Do nothing meanwhile."""
-
-
-async def _kill_postgres(postgres: EmbeddedPostgres, database: Database) -> None:
-    assert postgres.pid is not None
-    os.kill(postgres.pid, signal.SIGKILL)
-    while postgres.pid is not None:  # noqa: ASYNC110  a process that dies sets no event
-        await asyncio.sleep(0.01)
-    await postgres.start()
-    while True:
-        with suppress(Retryable, OutcomeUnknown):
-            await database.ping()
-            return
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

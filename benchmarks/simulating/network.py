@@ -54,14 +54,14 @@ def address(name: str) -> str:
 class Network:
     """A devnet with the club's addresses on it. The same calls give the same blocks."""
 
-    def __init__(self, time: Time) -> None:
+    def __init__(self, time: Time, block_ms: int = BLOCK_MS) -> None:
         self.time = time
         funding = {}
         for firm in FIRMS:
             funding[address(firm.hot_wallet)] = Funding(sun=SUN)
             for wallet in firm.wallets:
                 funding[address(wallet)] = Funding(sun=SUN, tokens={"USDT": PAYERS_TOKENS})
-        rules = Rules(seed="simulation", genesis_ms=GENESIS_MS, block_ms=BLOCK_MS, solid_lag=SOLID_LAG)
+        rules = Rules(seed="simulation", genesis_ms=GENESIS_MS, block_ms=block_ms, solid_lag=SOLID_LAG)
         self.devnet = Devnet(time, rules, funding, NODES)
         self.counterfeit = self.devnet.deploy_token("Tether USD", "USDT")
         self.devnet.tokens["FALSE"] = self.counterfeit

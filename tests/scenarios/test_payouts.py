@@ -56,6 +56,7 @@ async def test_a_payout_goes_from_queued_through_signing_and_broadcast_to_confir
     await world.ask(wish)
     assert (await world.payout(wish.id)).state is TaskState.QUEUED
     assert (await signer.turn()).waits == {WaitsFor.APPROVALS: 1}
+    assert (await signer.turn()).waits == {}, "it is looked at again when somebody decides, or after a pause"
     for who in (ANNA, BORIS):
         assert await Decisions(world.database).approve(wish.fields, PAYER, world.says(who)) is None
     await world.settle(signer)
@@ -168,6 +169,26 @@ async def test_a_changed_destination_voids_the_approvals(careful: World) -> None
     by_her = await decisions.approve(await world.fields(payout), PAYER, world.says(ANNA))
     assert by_her is not None
     assert by_her.code == "approver_is_initiator"
+
+
+async def test_an_approval_that_is_given_while_the_signer_looks_is_seen_at_its_next_look(careful: World) -> None:
+    """Not only when the pause is over that it takes before it looks again at what lacks approvals."""
+    world = careful
+    signer = await world.signer()
+    wish = world.wish()
+    await world.ask(wish)
+    decisions = Decisions(world.database)
+    assert await decisions.approve(wish.fields, PAYER, world.says(ANNA)) is None
+    async with asyncio.TaskGroup() as group, world.database.transaction() as connection:
+        # Every decision writes to the audit last: this one is made, and not committed before the signer looks.
+        await connection.execute("SELECT FROM audit_head FOR UPDATE")
+        group.create_task(decisions.approve(wish.fields, PAYER, world.says(BORIS)))
+        while not await world.database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        look = group.create_task(signer.turn())
+        await asyncio.wait({look}, timeout=0.5)
+    assert look.result().waits == {WaitsFor.APPROVALS: 1}
+    assert (await signer.turn()).signed == 1
 
 
 async def test_one_approval_covers_all_parts_of_a_split(careful: World) -> None:
