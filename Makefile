@@ -60,7 +60,7 @@ lint: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test  ## 20 bots, an hour of recordings, faults and kills: prints the counts
 	@$(BIN)/python -m benchmarks.soak
 
-simulate: $(VENV)/.installed-test  ## 5,000 seeded worlds, the table of crashes, 500 kills: prints the counts
+simulate: $(VENV)/.installed-test  ## 5,000 seeded worlds, the table of crashes, 500 kills: an hour and more; prints the counts
 	@$(BIN)/python -m benchmarks.simulate
 
 benchmark: $(VENV)/.installed-test  ## the grid order loop beside its peers

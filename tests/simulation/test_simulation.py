@@ -17,7 +17,7 @@ from benchmarks.simulating.work import Job
 from benchmarks.simulating.workers import Worker, share, workers
 
 LIMIT_S = 1_800
-SEEDS, KILLS, TWICE = 100, 20, (4, 17, 23)
+SEEDS, PAYOUTS, KILLS, TWICE = 100, 20, 20, (4, 17, 23)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ async def summary() -> Summary:
     """Run the worlds, the table, the kills and the restore once."""
     with tempfile.TemporaryDirectory(prefix="trellis-simulate-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # noqa: ASYNC240  PostgreSQL runs under an account of its own when we are root
-        return await run(Plan(seeds=SEEDS, kills=KILLS, ray_kills=0, planted=False), Path(folder))
+        return await run(Plan(seeds=SEEDS, payouts=PAYOUTS, kills=KILLS, ray_kills=0, planted=False), Path(folder))
 
 
 @pytest.mark.timeout(LIMIT_S)
