@@ -215,6 +215,7 @@ async def _running(
                 network.time.now_ms,
                 network.time.began_s,
                 SPEED,
+                os.getpid(),
             )
             try:
                 yield postgres, network, database, engine, orders
