@@ -45,12 +45,14 @@ test: $(VENV)/.installed-test lint web api/web/dist/.checked chromium $(CHAIN_CL
 	@$(BIN)/pytest tests/unit --cov=engine --cov-fail-under=95
 	@# Most of the others wait for sockets and processes, so two halves run at once. What starts Ray stays together.
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-on-ray test-beside-ray
+	@# The crash simulation computes, on both cores; its time is told.
+	@$(BIN)/pytest tests/simulation
 
 test-on-ray:
 	@$(BIN)/pytest $(ON_RAY)
 
 test-beside-ray:
-	@$(BIN)/pytest tests $(addprefix --ignore=,tests/unit $(ON_RAY))
+	@$(BIN)/pytest tests $(addprefix --ignore=,tests/unit tests/simulation $(ON_RAY))
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff format --check .
