@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import click
 
+from actors.cli import fail
 from api.console.asking import connect, json_option, print_answer
 
 member_option = click.option(
@@ -167,7 +168,34 @@ def give_up(payout_id: str, reason: str, member: str, as_json: bool) -> None:
     print_answer(connect().post(path, {"reason": reason}), as_json, show.payout)
 
 
-# ---------------------------------------------------------------------- days
+# ---------------------------------------------------------------------- trust pairs and their days
+
+
+@club.command(epilog="Examples:  trellis club pairs")
+@json_option
+def pairs(as_json: bool) -> None:
+    """List trust pairs with their terms, and who said yes to them."""
+    from api.console import club as show
+
+    print_answer(connect().get("/api/v1/club/pairs"), as_json, show.pairs)
+
+
+@club.command(epilog="Examples:  trellis club consent tp_auroraborealis --as mb_auroraadmin")
+@click.argument("pair_id", metavar="PAIR")
+@member_option
+@json_option
+def consent(pair_id: str, member: str, as_json: bool) -> None:
+    """Say yes to a pair's terms as they are shown now. It needs an ADMIN of each company."""
+    from api.console import club as show
+
+    client = connect()
+    listed = client.get(f"/api/v1/club/pairs{_acting(member)}")["items"]
+    pair = next((each for each in listed if each["id"] == pair_id), None)
+    if pair is None:
+        fail(f"There is no pair {pair_id}: see `trellis club pairs`.")
+    terms = {name: pair[name] for name in ("daily_limit_usd", "cutoff", "tz", "reserve_pct", "automatic_eod")}
+    answer = client.post(f"/api/v1/club/pairs/{_word(pair_id)}/consent{_acting(member)}", terms)
+    print_answer({"items": [answer]}, as_json, show.pairs)
 
 
 @club.command(epilog="Examples:  trellis club sessions")

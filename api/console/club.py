@@ -108,6 +108,17 @@ def incoming(answer: dict[str, Any]) -> RenderableType:
     return table
 
 
+def pairs(answer: dict[str, Any]) -> RenderableType:
+    """Show trust pairs, and who said yes to them as they are now."""
+    table = _table("pair", "companies", ">a day, USD", "cut-off", "time zone", ">reserve", "state", "said yes")
+    for each in answer["items"]:
+        said_yes = ", ".join(f"{yes['member']} of {yes['company']}" for yes in each["consents"]) or "nobody"
+        terms = (plain(each["daily_limit_usd"]), each["cutoff"], each["tz"], f"{each['reserve_pct']} %")
+        state = "enabled" if each["enabled"] else "disabled"
+        table.add_row(each["id"], ", ".join(each["companies"]), *terms, state, said_yes)
+    return table
+
+
 def sessions(answer: dict[str, Any]) -> RenderableType:
     """Show open days, and what each would net to now."""
     table = _table("session", "cut-off", "token", "payer", "payee", ">net now")

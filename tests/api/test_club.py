@@ -93,6 +93,28 @@ async def test_who_asked_for_a_payout_may_not_approve_it_and_two_others_must(api
     assert shown["state"] == "queued"
 
 
+async def test_a_pair_is_enabled_when_an_admin_of_each_company_has_said_yes_to_just_its_terms(api: Api) -> None:
+    terms = {"daily_limit_usd": "1000", "cutoff": "18:00", "tz": "Europe/Warsaw", "reserve_pct": 1}
+    agreed = await api.post(f"{CLUB}/pairs", {"companies": ["co_aurora", "co_dynamo"], **terms})
+    assert agreed.status == 201, agreed.body
+    pair, yes = agreed.body["id"], {**terms, "automatic_eod": True}
+    path = f"{CLUB}/pairs/{pair}"
+    refused = await api.post(f"{path}/enable")
+    assert refused.body["errors"][0]["code"] == "consent_missing"
+    trader = await api.post(f"{path}/consent?member=mb_auroratrader", yes)
+    assert trader.body["errors"][0]["code"] == "not_an_admin"
+    other = await api.post(f"{path}/consent?member=mb_auroraadmin", {**yes, "daily_limit_usd": "1000000"})
+    assert other.body["errors"][0]["code"] == "terms_changed"
+    for company in ("aurora", "dynamo"):
+        said = await api.post(f"{path}/consent?member=mb_{company}admin", yes)
+        assert said.status == 200, said.body
+    assert [each["member"] for each in said.body["consents"]] == ["mb_auroraadmin", "mb_dynamoadmin"]
+    enabled = await api.post(f"{path}/enable")
+    assert enabled.status == 200, enabled.body
+    assert enabled.body["enabled"]
+    await assert_books_hold(api.engine.database)
+
+
 async def test_a_freeze_takes_one_person_and_leaving_it_two(api: Api) -> None:
     entered = await api.post(f"{CLUB}/freezes", {"scope": "company", "subject": "co_cirrus", "reason": "a drill"})
     assert entered.status == 201, entered.body

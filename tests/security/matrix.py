@@ -183,6 +183,7 @@ _CLUB_ROWS: dict[str, Row] = {
     f"POST {_CLUB}/incoming/to-deal": Row(OPERATION, f"{_CLUB}/incoming/to-deal", 400, {}),
     f"POST {_CLUB}/incoming/{{incoming}}/refund": Row(OPERATION, f"{_CLUB}/incoming/tron:00:0/refund", 400, {}),
     f"POST {_CLUB}/pairs": Row(OPERATION, f"{_CLUB}/pairs", 400, {}),
+    f"POST {_CLUB}/pairs/{{pair}}/consent": Row(OF_COMPANIES, f"{_CLUB}/pairs/tp_auroraborealis/consent", 400, {}),
     f"POST {_CLUB}/pairs/{{pair}}/enable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/enable", 404),
     f"POST {_CLUB}/pairs/{{pair}}/disable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/disable", 404),
     f"POST {_CLUB}/sessions/close": Row(ONESELF, f"{_CLUB}/sessions/close", 400, {}),
