@@ -153,6 +153,32 @@ def alarms(answer: dict[str, Any]) -> RenderableType:
     return table
 
 
+def comparisons(answer: dict[str, Any]) -> RenderableType:
+    """Show books beside chain, each transfer that should never be in a line of its own."""
+    if not answer["items"]:
+        return "Nothing was compared yet."
+    table = _table("address", "token", ">books", ">chain", ">unexplained", ">block", "breaks")
+    for each in answer["items"]:
+        breaks = [f"{plain(one['amount'])} {one['why']} {one['transaction']}" for one in each["breaks"]]
+        amounts = (plain(each["books"]), plain(each["chain"]), plain(each["unexplained"]))
+        table.add_row(each["hot_wallet"], each["token"], *amounts, str(each["block"]), "; ".join(breaks))
+    return table
+
+
+def corrections(answer: dict[str, Any]) -> RenderableType:
+    """Show what was booked by two operators, or is proposed by one."""
+    if not answer["items"]:
+        return "No corrections."
+    table = _table("correction", "kind", "address", "token", ">amount", "transaction", "by", "booked", "reason")
+    for each in answer["items"]:
+        booked = (
+            f"{clock(each['confirmed_ms'])} with {each['confirmed_by']}" if each["confirmed_by"] else "not yet"
+        )
+        row = (each["id"], each["kind"], each["hot_wallet"], each["token"], plain(each["amount"]))
+        table.add_row(*row, each["transaction"], each["proposed_by"], booked, escape(each["reason"]))
+    return table
+
+
 def freezes(answer: dict[str, Any]) -> RenderableType:
     """Show where nothing is signed."""
     if not answer["items"]:

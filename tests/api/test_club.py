@@ -127,6 +127,47 @@ async def test_a_freeze_takes_one_person_and_leaving_it_two(api: Api) -> None:
     assert lifted["lifted_ms"] is not None
 
 
+async def test_a_difference_between_books_and_chain_is_booked_by_two_operators(api: Api) -> None:
+    wallet, token = "hw_dynamo_tron", "tron:TRX"
+    # There and back again, so that the demo's own reconciler finds what it found before.
+    for kind, difference in (("opening_balance", 1_000_000), ("proved_loss", -1_000_000)):
+        await _say_the_chain_differs(api, wallet, token, difference)
+        body = {"kind": kind, "hot_wallet": wallet, "token": token, "amount": "1", "reason": "a drill"}
+        too_much = await api.post(f"{CLUB}/corrections", {**body, "amount": "1.000001"})
+        assert too_much.body["errors"][0]["code"] == "no_such_difference"
+        proposed = await api.post(f"{CLUB}/corrections", body)
+        assert proposed.status == 201, proposed.body
+        assert (proposed.body["proposed_by"], proposed.body["confirmed_by"]) == ("operator:api", "")
+        path = f"{CLUB}/corrections/{proposed.body['id']}/confirm"
+        own = await api.post(path)
+        assert own.body["errors"][0]["code"] == "same_operator"
+        booked = await api.post(f"{path}?member=mb_dynamoadmin")
+        assert booked.status == 200, booked.body
+        assert booked.body["confirmed_by"] == "mb_dynamoadmin"
+    listed = (await api.get(f"{CLUB}/corrections")).body["items"]
+    assert [each["kind"] for each in listed[:2]] == ["proved_loss", "opening_balance"]
+    compared = (await api.get(f"{CLUB}/comparisons")).body["items"]
+    assert {"hw_aurora_tron", wallet} <= {each["hot_wallet"] for each in compared}
+    await assert_books_hold(api.engine.database)
+
+
+async def _say_the_chain_differs(api: Api, wallet: str, token: str, units: int) -> None:
+    """Write a comparison of the newest block, in which the chain has more or less than the books have now."""
+    await api.engine.database.rows(
+        """
+        INSERT INTO reconciliation (hot_wallet_id, token, block_number, ledger_units, chain_units, explained,
+                                    unexplained_units, at_ms)
+        SELECT $1, $2, (SELECT max(number) FROM chain_block), balance, balance + $3::numeric, '[]', $3, 0
+        FROM ledger_account WHERE code = 'wallet:' || $1 || ':' || $2
+        ON CONFLICT (hot_wallet_id, token, block_number) DO UPDATE SET chain_units = excluded.chain_units
+        RETURNING 1
+        """,
+        wallet,
+        token,
+        units,
+    )
+
+
 async def test_a_command_that_is_said_twice_happens_once(api: Api) -> None:
     body = {"company": "co_dynamo", "token": USDT, "amount": "100"}
     before = await _deposit(api)
