@@ -205,6 +205,9 @@ class ClubDemo:
                 pair, first, second, UsdMicros(limit * _DOLLAR), cut_off, tz, RESERVE_PCT, True, now_ms()
             )
             _must(await pairs.agree(terms, _command("pair", pair)))
+            for word in (one, other):
+                admin = MemberId(f"mb_{word}admin")
+                _must(await pairs.consent(terms.terms, Command(admin, f"demo:consent:{pair}", now_ms())))
             _must(await pairs.enable(pair, _command("enable", pair)))
 
     # ------------------------------------------------------------------ shared

@@ -29,6 +29,7 @@ from storage.address_book import AddressBook
 from storage.alarms import Alarms
 from storage.club_commands import Command, Refusals, once
 from storage.companies import Companies
+from storage.corrections import Corrections
 from storage.database import Connection, Database
 from storage.deals import Deals
 from storage.deposits import Deposits
@@ -98,6 +99,7 @@ class Club:
         self.deposits = Deposits(database)
         self.ledger = Ledger(database)
         self.freezes = Freezes(database)
+        self.corrections = Corrections(database)
         self.alarms = Alarms(database)
         self.refusals = Refusals(database)
         self._clock = clock

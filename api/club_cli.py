@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import click
 
+from actors.cli import fail
 from api.console.asking import connect, json_option, print_answer
 
 member_option = click.option(
@@ -167,7 +168,34 @@ def give_up(payout_id: str, reason: str, member: str, as_json: bool) -> None:
     print_answer(connect().post(path, {"reason": reason}), as_json, show.payout)
 
 
-# ---------------------------------------------------------------------- days
+# ---------------------------------------------------------------------- trust pairs and their days
+
+
+@club.command(epilog="Examples:  trellis club pairs")
+@json_option
+def pairs(as_json: bool) -> None:
+    """List trust pairs with their terms, and who said yes to them."""
+    from api.console import club as show
+
+    print_answer(connect().get("/api/v1/club/pairs"), as_json, show.pairs)
+
+
+@club.command(epilog="Examples:  trellis club consent tp_auroraborealis --as mb_auroraadmin")
+@click.argument("pair_id", metavar="PAIR")
+@member_option
+@json_option
+def consent(pair_id: str, member: str, as_json: bool) -> None:
+    """Say yes to a pair's terms as they are shown now. It needs an ADMIN of each company."""
+    from api.console import club as show
+
+    client = connect()
+    listed = client.get(f"/api/v1/club/pairs{_acting(member)}")["items"]
+    pair = next((each for each in listed if each["id"] == pair_id), None)
+    if pair is None:
+        fail(f"There is no pair {pair_id}: see `trellis club pairs`.")
+    terms = {name: pair[name] for name in ("daily_limit_usd", "cutoff", "tz", "reserve_pct", "automatic_eod")}
+    answer = client.post(f"/api/v1/club/pairs/{_word(pair_id)}/consent{_acting(member)}", terms)
+    print_answer({"items": [answer]}, as_json, show.pairs)
 
 
 @club.command(epilog="Examples:  trellis club sessions")
@@ -228,6 +256,65 @@ def lift(freeze_id: str, member: str, as_json: bool) -> None:
 
     path = f"/api/v1/club/freezes/{_word(freeze_id)}/lift{_acting(member)}"
     print_answer(connect().post(path), as_json, show.freeze)
+
+
+@club.command(epilog="Examples:  trellis club comparisons")
+@json_option
+def comparisons(as_json: bool) -> None:
+    """Show what each address holds by our books and by its chain."""
+    from api.console import club as show
+
+    print_answer(connect().get("/api/v1/club/comparisons"), as_json, show.comparisons)
+
+
+@club.command(epilog="Examples:  trellis club corrections")
+@json_option
+def corrections(as_json: bool) -> None:
+    """List what was booked, or is proposed, because no block explains it."""
+    from api.console import club as show
+
+    print_answer(connect().get("/api/v1/club/corrections"), as_json, show.corrections)
+
+
+@club.command(
+    epilog='Examples:  trellis club propose opening-balance hw_aurora_tron tron:TRX 250 --reason "from the bank"'
+)
+@click.argument("kind", type=click.Choice(["opening-balance", "proved-loss"]))
+@click.argument("hot_wallet", metavar="ADDRESS")
+@click.argument("token")
+@click.argument("amount")
+@click.option("--reason", required=True)
+@click.option("--transaction", default="", help="By which a loss left, where a block tells of it.")
+@member_option
+@json_option
+def propose(
+    kind: str, hot_wallet: str, token: str, amount: str, reason: str, transaction: str, member: str, as_json: bool
+) -> None:
+    """Propose to book a difference between books and chain. Another operator confirms it within a day."""
+    from api.console import club as show
+
+    body = {
+        "kind": kind.replace("-", "_"),
+        "hot_wallet": hot_wallet,
+        "token": token,
+        "amount": amount,
+        "reason": reason,
+        "transaction": transaction,
+    }
+    answer = connect().post(f"/api/v1/club/corrections{_acting(member)}", body)
+    print_answer({"items": [answer]}, as_json, show.corrections)
+
+
+@club.command(epilog="Examples:  trellis club confirm bc_k3xq7mzp")
+@click.argument("correction_id", metavar="CORRECTION")
+@member_option
+@json_option
+def confirm(correction_id: str, member: str, as_json: bool) -> None:
+    """Agree with another operator's proposal: it is booked now."""
+    from api.console import club as show
+
+    answer = connect().post(f"/api/v1/club/corrections/{_word(correction_id)}/confirm{_acting(member)}")
+    print_answer({"items": [answer]}, as_json, show.corrections)
 
 
 @club.command(epilog="Examples:  trellis club ledger;  trellis club ledger --about de_k3xq7mzp")

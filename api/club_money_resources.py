@@ -216,8 +216,26 @@ class AgreePair(ClubBody, frozen=True):
     automatic_eod: bool = True
 
 
+class ConsentToPair(ClubBody, frozen=True):
+    """A yes to exactly these terms: to what is written here, not to what a screen may show by then."""
+
+    daily_limit_usd: Decimal
+    cutoff: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["18:00"])]
+    tz: Annotated[str, msgspec.Meta(max_length=60)]
+    reserve_pct: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    automatic_eod: bool
+
+
+class ConsentView(msgspec.Struct, frozen=True):
+    """Who said yes to a pair's terms as they are now, and for which company."""
+
+    company: str
+    member: str
+    at_ms: Instant
+
+
 class PairView(msgspec.Struct, frozen=True):
-    """A trust pair."""
+    """A trust pair. It needs a yes of both companies before it is enabled."""
 
     id: str
     companies: list[str]
@@ -227,6 +245,7 @@ class PairView(msgspec.Struct, frozen=True):
     reserve_pct: int
     enabled: bool
     automatic_eod: bool
+    consents: list[ConsentView]
 
 
 class PairList(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ PATH_NAMES = {
     "payout": PathName("The payout's id.", r"po_[A-Za-z0-9_:\-]{1,200}"),
     "incoming": PathName("The incoming transfer's id.", r"[a-z0-9:~]{1,200}"),
     "pair": PathName("The trust pair's id.", r"tp_[a-z0-9]{1,40}"),
+    "correction": PathName("The id of a correction of the books.", r"bc_[a-z0-9]{1,40}"),
     "freeze": PathName("The freeze's id.", r"[a-zA-Z0-9_:\-]{1,200}"),
     "ledger_account": PathName("The code of an account of the ledger.", r"[a-zA-Z0-9_:\-]{1,200}"),
     "reference": PathName(

@@ -58,6 +58,12 @@ PayoutId = NewType("PayoutId", str)
 PayoutTaskId = NewType("PayoutTaskId", str)
 """One transfer of a payout: the payout's id and the part's number, `po_x.1`."""
 
+TelegramId = NewType("TelegramId", int)
+"""A person, as Telegram counts them."""
+
+CorrectionId = NewType("CorrectionId", str)
+"""A correction of an address's books."""
+
 TransferId = NewType("TransferId", str)
 """A ledger transfer: a function of the movement that it belongs to, so that it exists once."""
 

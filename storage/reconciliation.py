@@ -47,6 +47,30 @@ class ReconciledRow(msgspec.Struct, frozen=True):
     at_ms: Instant
 
 
+async def position_now(connection: Connection, wallet: HotWalletId, token: AssetId) -> Position | None:
+    """Compare the books of now with what the chain said at the last comparison.
+
+    In the ledger's turn: nothing is posted in between. None where nothing was compared, or so long ago that its
+    block is forgotten.
+    """
+    record = await connection.fetchrow(
+        """
+        SELECT block.number, block.block_id AS id, block.parent_id, block.time_ms, chain_units
+        FROM reconciliation
+        JOIN hot_wallet ON hot_wallet.id = hot_wallet_id
+        JOIN chain_block AS block ON block.network = hot_wallet.network AND block.number = block_number
+        WHERE hot_wallet_id = $1 AND token = $2 ORDER BY block_number DESC LIMIT 1
+        """,
+        wallet,
+        token,
+    )
+    if record is None:
+        return None
+    *block, chain_units = record
+    reading = Reading(wallet, BlockRef(*block), {token: int(chain_units)})
+    return (await _positions(connection, reading))[0]
+
+
 def reconciler_lease(network: Network) -> str:
     """Name the lease that a network is reconciled under."""
     return f"reconciler:{network}"
@@ -68,20 +92,7 @@ class Reconciliation:
             taken = await chain_cursor.known(connection, self._network, [reading.block.number])
             if taken.get(reading.block.number) != reading.block.id:
                 return None
-            codes = {asset: accounts.wallet(reading.hot_wallet, asset) for asset in reading.units}
-            balances = await ledger.balances(connection, list(codes.values()))
-            found = await _differences(connection, reading)
-            return [
-                Position(
-                    reading.hot_wallet,
-                    asset,
-                    reading.block,
-                    balances[codes[asset].code].units,
-                    units,
-                    tuple(found.get(asset, ())),
-                )
-                for asset, units in reading.units.items()
-            ]
+            return await _positions(connection, reading)
 
         return await self._database.repeat(read)
 
@@ -157,6 +168,23 @@ class Reconciliation:
         ]
 
 
+async def _positions(connection: Connection, reading: Reading) -> list[Position]:
+    codes = {asset: accounts.wallet(reading.hot_wallet, asset) for asset in reading.units}
+    balances = await ledger.balances(connection, list(codes.values()))
+    found = await _differences(connection, reading)
+    return [
+        Position(
+            reading.hot_wallet,
+            asset,
+            reading.block,
+            balances[codes[asset].code].units,
+            units,
+            tuple(found.get(asset, ())),
+        )
+        for asset, units in reading.units.items()
+    ]
+
+
 async def _insert(connection: Connection, positions: Iterable[Position], at_ms: Instant) -> None:
     await connection.executemany(
         """
@@ -216,6 +244,13 @@ FROM outgoing_tx AS gone
 LEFT JOIN payout_attempt AS attempt ON attempt.network = gone.network AND attempt.tx_id = gone.tx_hash
 LEFT JOIN payout_forgotten AS forgotten ON forgotten.tx_id = gone.tx_hash
 WHERE gone.hot_wallet_id = $1 AND gone.block_number <= $2 AND attempt.status IS DISTINCT FROM 'confirmed'
+
+UNION ALL
+SELECT lost.token, 'loss_booked', lost.tx_hash, lost.amount_token
+FROM book_correction AS lost
+WHERE lost.hot_wallet_id = $1 AND lost.tx_hash <> '' AND lost.confirmed_at_ms IS NOT NULL
+  AND EXISTS (SELECT FROM outgoing_tx AS gone
+              WHERE gone.hot_wallet_id = $1 AND (gone.token, gone.tx_hash) = (lost.token, lost.tx_hash))
 
 UNION ALL
 SELECT payout.token,

@@ -1,4 +1,5 @@
-"""Trust pairs as rows: agreed on, enabled with a reserve of each side's deposit, disabled.
+"""Trust pairs as rows: agreed on, consented to by both companies, enabled with a reserve of each side's deposit,
+disabled.
 
 L2: what is reserved in the ledger is what enabled pairs ask for, and disabled ones that still owe. Reserving and
 releasing happen in the ledger's turn, in the transaction that switches the pair.
@@ -9,15 +10,15 @@ from collections.abc import Sequence
 import msgspec
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, Instant, PairId
+from engine.ids import CompanyId, Instant, MemberId, PairId
 from engine.ledger import accounts, templates
 from engine.ledger.postings import Transfer
 from engine.money import AssetId
 from engine.settlement import offers as words
 from engine.settlement import trust_pairs as rules
 from engine.settlement.deals import DealStatus
-from engine.settlement.trust_pairs import ReservePart, TrustPair
-from storage import assets, audit, club_commands, companies, ledger
+from engine.settlement.trust_pairs import Consent, PairTerms, ReservePart, TrustPair
+from storage import assets, audit, club_commands, companies, ledger, outbox, pair_consents
 from storage.club_commands import Command
 from storage.database import Connection, Database
 from storage.rows import AlreadyExistsDifferently, to_row
@@ -84,7 +85,10 @@ class TrustPairs:
         self._database = database
 
     async def agree(self, pair: TrustPair, command: Command) -> TrustPair | Refusal:
-        """Write down the terms of a new pair, or other terms of one that is disabled and quits."""
+        """Write down the terms of a new pair, or other terms of one that is disabled and quits.
+
+        Other terms void the consents that were given.
+        """
 
         async def work(connection: Connection) -> TrustPair | Refusal:
 
@@ -102,8 +106,44 @@ class TrustPairs:
 
         return await self._database.repeat(work)
 
+    async def consent(self, terms: PairTerms, command: Command) -> TrustPair | Refusal:
+        """Say yes to just these terms, for each of the two companies that the actor is an ADMIN of.
+
+        Refused: `unknown_pair`, `not_an_admin`, `terms_changed` where others are written down by now.
+        """
+
+        async def work(connection: Connection) -> TrustPair | Refusal:
+            # The row's lock: terms do not change between the look at them and the yes.
+            records = await connection.fetch(
+                f"SELECT {COLUMNS} FROM trust_pair WHERE id = $1 FOR NO KEY UPDATE", terms.id
+            )
+            pair = next((to_row(record, TrustPair) for record in records), None)
+
+            async def write() -> TrustPair | Refusal:
+                if pair is None:
+                    return Refusal("unknown_pair", "pair", f"there is no pair {terms.id}")
+                return await _consent(connection, pair, terms, command)
+
+            async def again() -> TrustPair:
+                return await held(connection, terms.id)
+
+            content = msgspec.to_builtins(terms)
+            return await club_commands.once(
+                connection, command, "pair.consent", f"pair:{terms.id}", content, write, again
+            )
+
+        return await self._database.repeat(work)
+
+    async def consents(self, pairs: Sequence[TrustPair]) -> list[Consent]:
+        """List who has said yes to the terms of these pairs as they are now, and may still speak for a company."""
+        async with self._database.transaction() as connection:
+            return await pair_consents.valid(connection, pairs)
+
     async def enable(self, pair: PairId, command: Command) -> TrustPair | Refusal:
-        """Let a pair net its days: reserve a part of its daily limit from both deposits, or say who lacks it."""
+        """Let a pair net its days: reserve a part of its daily limit from both deposits, or say who lacks it.
+
+        Refused: `company_suspended`, `consent_missing` with whose it is, `deposit_too_small`.
+        """
 
         async def work(connection: Connection) -> TrustPair | Refusal:
             await ledger.take_turn(connection)
@@ -192,8 +232,34 @@ async def _write(connection: Connection, pair: TrustPair, command: Command) -> T
     if after.companies != pair.companies:
         raise AlreadyExistsDifferently(f"{pair.id} is the pair of two other companies")
     if after != before:
+        # Changed back to what they were, terms are agreed on anew and want a new yes.
+        await pair_consents.void(connection, pair.id)
         await _audit(connection, command, "pair.agree", before, after)
     return after
+
+
+async def _consent(
+    connection: Connection, pair: TrustPair, terms: PairTerms, command: Command
+) -> TrustPair | Refusal:
+    member, admins = MemberId(command.actor), await pair_consents.admins(connection, [pair])
+    refused = rules.refuse_consent(pair, terms, member, admins)
+    if refused is not None:
+        return refused
+    said = rules.terms_hash(terms)
+    given = [
+        Consent(pair.id, company, member, said, command.at_ms)
+        for company in pair.companies
+        if member in admins[company]
+    ]
+    await pair_consents.write(connection, given)
+    facts = {
+        "companies": [consent.company_id for consent in given],
+        "terms": msgspec.to_builtins(terms),
+        "terms_hash": said.hex(),
+    }
+    await outbox.write(connection, [outbox.NewEvent("pair.consented", pair.id, {"by": member, **facts})])
+    await audit.append(connection, [audit.NewEntry(command.actor, "pair.consent", f"pair:{pair.id}", None, facts)])
+    return pair
 
 
 async def _enable(connection: Connection, pair: TrustPair, command: Command) -> TrustPair | Refusal:
@@ -201,6 +267,9 @@ async def _enable(connection: Connection, pair: TrustPair, command: Command) -> 
         found = await companies.held(connection, company)
         if not found.is_active:
             return words.suspended(found)
+    missing = await pair_consents.refuse(connection, pair)
+    if missing is not None:
+        return missing
     after = msgspec.structs.replace(pair, enabled=True)
     if not await _is_reserved(connection, pair.id):
         after = msgspec.structs.replace(after, reserve_round=pair.reserve_round + 1)

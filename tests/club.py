@@ -99,6 +99,9 @@ class Club:
         )
         await self.companies.add_member(Member(member, f"trader of {name}", self.now))
         await self.companies.set_roles(company, member, [Role.TRADER, Role.APPROVER], "operator")
+        admin = Member(admin_of(company), f"admin of {name}", self.now)
+        await self.companies.add_member(admin)
+        await self.companies.set_roles(company, admin.id, [Role.ADMIN], "operator")
         hot_wallet = hot_wallet_of(company)
         wallet = HotWallet(hot_wallet, Network.TRON, self._address(hot_wallet), company, self.now)
         await self.companies.add_hot_wallet(wallet, None, None, "operator")
@@ -224,7 +227,7 @@ class Club:
         enable: bool = True,
         automatic_eod: bool = True,
     ) -> PairId:
-        """Let two companies agree on a pair that is cut off at 17:00 in Warsaw."""
+        """Let two companies agree on a pair that is cut off at 17:00 in Warsaw, and both consent to it."""
         pair = TrustPair(
             PairId(fresh("tp")),
             min(one, other),
@@ -237,10 +240,17 @@ class Club:
             self.now,
         )
         assert await self.pairs.agree(pair, command("operator", self.now)) == pair
+        await self.consent(pair)
         if enable:
             enabled = await self.pairs.enable(pair.id, command("operator", self.now))
             assert isinstance(enabled, TrustPair), enabled
         return pair.id
+
+    async def consent(self, pair: TrustPair) -> None:
+        """Let an admin of each company say yes to the terms of their pair."""
+        for company in pair.companies:
+            agreed = await self.pairs.consent(pair.terms, command(admin_of(company), self.now))
+            assert isinstance(agreed, TrustPair), agreed
 
     async def open(self, session: TrustSessionId) -> None:
         """Open a pair's day that no deal has opened."""
@@ -299,6 +309,11 @@ def new_offer(maker: CompanyId, units: int, side: Side, asset: Asset, expires_at
 def trader_of(company: CompanyId) -> MemberId:
     """Name a company's trader."""
     return MemberId(f"mb_{company}")
+
+
+def admin_of(company: CompanyId) -> MemberId:
+    """Name a company's admin."""
+    return MemberId(f"mb_{company}_admin")
 
 
 def hot_wallet_of(company: CompanyId) -> HotWalletId:

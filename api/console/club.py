@@ -108,6 +108,17 @@ def incoming(answer: dict[str, Any]) -> RenderableType:
     return table
 
 
+def pairs(answer: dict[str, Any]) -> RenderableType:
+    """Show trust pairs, and who said yes to them as they are now."""
+    table = _table("pair", "companies", ">a day, USD", "cut-off", "time zone", ">reserve", "state", "said yes")
+    for each in answer["items"]:
+        said_yes = ", ".join(f"{yes['member']} of {yes['company']}" for yes in each["consents"]) or "nobody"
+        terms = (plain(each["daily_limit_usd"]), each["cutoff"], each["tz"], f"{each['reserve_pct']} %")
+        state = "enabled" if each["enabled"] else "disabled"
+        table.add_row(each["id"], ", ".join(each["companies"]), *terms, state, said_yes)
+    return table
+
+
 def sessions(answer: dict[str, Any]) -> RenderableType:
     """Show open days, and what each would net to now."""
     table = _table("session", "cut-off", "token", "payer", "payee", ">net now")
@@ -139,6 +150,32 @@ def alarms(answer: dict[str, Any]) -> RenderableType:
     for each in answer["items"]:
         row = (f"SEV{each['severity']}", each["kind"], each["subject"], clock(each["raised_ms"]))
         table.add_row(*row, escape(each["detail"]), each["runbook"])
+    return table
+
+
+def comparisons(answer: dict[str, Any]) -> RenderableType:
+    """Show books beside chain, each transfer that should never be in a line of its own."""
+    if not answer["items"]:
+        return "Nothing was compared yet."
+    table = _table("address", "token", ">books", ">chain", ">unexplained", ">block", "breaks")
+    for each in answer["items"]:
+        breaks = [f"{plain(one['amount'])} {one['why']} {one['transaction']}" for one in each["breaks"]]
+        amounts = (plain(each["books"]), plain(each["chain"]), plain(each["unexplained"]))
+        table.add_row(each["hot_wallet"], each["token"], *amounts, str(each["block"]), "; ".join(breaks))
+    return table
+
+
+def corrections(answer: dict[str, Any]) -> RenderableType:
+    """Show what was booked by two operators, or is proposed by one."""
+    if not answer["items"]:
+        return "No corrections."
+    table = _table("correction", "kind", "address", "token", ">amount", "transaction", "by", "booked", "reason")
+    for each in answer["items"]:
+        booked = (
+            f"{clock(each['confirmed_ms'])} with {each['confirmed_by']}" if each["confirmed_by"] else "not yet"
+        )
+        row = (each["id"], each["kind"], each["hot_wallet"], each["token"], plain(each["amount"]))
+        table.add_row(*row, each["transaction"], each["proposed_by"], booked, escape(each["reason"]))
     return table
 
 

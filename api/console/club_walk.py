@@ -87,6 +87,9 @@ class Walk:
     # ------------------------------------------------------------------ the end of a day
 
     def _end_of_day(self, one: str, other: str) -> None:
+        self._title(f"{one.title()} and {other.title()} are a trust pair: an admin of each said yes to its terms")
+        self._console.print(show.pairs(self._client.get(f"{CLUB}/pairs")))
+
         self._title(f"Three deals between {one.title()} and {other.title()} join the day of their trust pair")
         for seller, buyer, amount in ((one, other, "700"), (other, one, "450.50"), (one, other, "120")):
             deal = self._deal(seller, buyer, Decimal(amount), "netting")

@@ -5,6 +5,7 @@ from api.routes import (
     auth,
     bots,
     club_companies,
+    club_corrections,
     club_deals,
     club_operations,
     club_pairs,
@@ -23,6 +24,6 @@ from api.routing import Route
 def all_routes() -> list[Route]:
     """List the routes in the order of the documentation."""
     trading = (accounts, market, bots, history, trades, dashboard)
-    club = (club_companies, club_deals, club_pairs, club_treasury, club_operations)
+    club = (club_companies, club_deals, club_pairs, club_treasury, club_operations, club_corrections)
     modules = (auth, profile, *trading, *club, people, system)
     return [route for module in modules for route in module.routes.items]

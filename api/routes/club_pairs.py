@@ -1,4 +1,6 @@
-"""Trust pairs and their days: agreed on, enabled, closed by hand; what a close would do before it does."""
+"""Trust pairs and their days: agreed on, consented to, enabled, closed by hand; what a close would do."""
+
+from decimal import Decimal
 
 from actors.account_desk import word_of
 from api.club import Acting, Club, answered
@@ -6,6 +8,8 @@ from api.club_money_resources import (
     AgreePair,
     CloseSessions,
     CloseView,
+    ConsentToPair,
+    ConsentView,
     NetView,
     PairList,
     PairView,
@@ -22,7 +26,7 @@ from api.services import Services
 from engine.access.principals import Access, Principal
 from engine.ids import CompanyId, PairId, TrustSessionId
 from engine.money import USD_DECIMALS, UsdMicros, usd
-from engine.settlement.trust_pairs import Session, TrustPair
+from engine.settlement.trust_pairs import Consent, PairTerms, Session, TrustPair
 from storage.settlements import CloseReport, SettlementRow
 
 routes = Routes("Club")
@@ -33,12 +37,12 @@ async def list_pairs(services: Services, principal: Principal, query: ActingQuer
     """List the trust pairs of one's companies; an operator sees all."""
     acting = await services.club.acting(principal, query.member)
     pairs = await services.club.pairs.all()
-    return PairList([_to_pair(pair) for pair in pairs if acting.sees(*pair.companies)])
+    return PairList(await _to_pairs(services.club, [pair for pair in pairs if acting.sees(*pair.companies)]))
 
 
 @routes.post("/api/v1/club/pairs", status=201, access=Access.OPERATOR, problems=(400, 409, 415, 422, 503))
 async def agree_pair(services: Services, principal: Principal, body: AgreePair, command_id: str) -> PairView:
-    """Write down what two companies have agreed on. A pair nets nothing until it is enabled."""
+    """Write down what two companies have agreed on. A pair nets nothing until both consent and it is enabled."""
     club = services.club
     _, command = await club.command(principal, command_id)
     first, second = sorted(CompanyId(each) for each in body.companies)
@@ -46,14 +50,34 @@ async def agree_pair(services: Services, principal: Principal, body: AgreePair, 
         id=PairId(f"tp_{word_of(first, second)}"),
         a_company_id=first,
         b_company_id=second,
-        daily_limit_usd=UsdMicros(int(body.daily_limit_usd.scaleb(USD_DECIMALS))),
+        daily_limit_usd=_to_micros(body.daily_limit_usd),
         cutoff_local=body.cutoff,
         tz=body.tz,
         reserve_pct=body.reserve_pct,
         automatic_eod=body.automatic_eod,
         created_at_ms=command.at_ms,
     )
-    return _to_pair(answered(await club.pairs.agree(pair, command), TrustPair))
+    return await _to_pair(club, answered(await club.pairs.agree(pair, command), TrustPair))
+
+
+@routes.post("/api/v1/club/pairs/{pair}/consent", problems=(400, 403, 404, 409, 415, 422, 503))
+async def consent_to_pair(
+    services: Services, principal: Principal, pair: str, query: ActingQuery, body: ConsentToPair, command_id: str
+) -> PairView:
+    """Say yes to a pair's terms, as an ADMIN of one of its companies. Other terms need another yes."""
+    club = services.club
+    _, command = await club.command(principal, command_id, query.member)
+    known = await _pair(club, pair)
+    terms = PairTerms(
+        known.id,
+        *known.companies,
+        daily_limit_usd=_to_micros(body.daily_limit_usd),
+        cutoff_local=body.cutoff,
+        tz=body.tz,
+        reserve_pct=body.reserve_pct,
+        automatic_eod=body.automatic_eod,
+    )
+    return await _to_pair(club, answered(await club.pairs.consent(terms, command), TrustPair))
 
 
 @routes.post("/api/v1/club/pairs/{pair}/enable", access=Access.OPERATOR, problems=(400, 404, 409, 422, 503))
@@ -61,7 +85,8 @@ async def enable_pair(services: Services, principal: Principal, pair: str, comma
     """Let a pair net its days: a part of its daily limit is reserved from both deposits."""
     club = services.club
     _, command = await club.command(principal, command_id)
-    return _to_pair(answered(await club.pairs.enable(await _pair(club, pair), command), TrustPair))
+    known = await _pair(club, pair)
+    return await _to_pair(club, answered(await club.pairs.enable(known.id, command), TrustPair))
 
 
 @routes.post("/api/v1/club/pairs/{pair}/disable", access=Access.OPERATOR, problems=(400, 404, 409, 422, 503))
@@ -69,7 +94,8 @@ async def disable_pair(services: Services, principal: Principal, pair: str, comm
     """Stop new netting deals at once. The reserve goes back when neither side owes anything any more."""
     club = services.club
     _, command = await club.command(principal, command_id)
-    return _to_pair(answered(await club.pairs.disable(await _pair(club, pair), command), TrustPair))
+    known = await _pair(club, pair)
+    return await _to_pair(club, answered(await club.pairs.disable(known.id, command), TrustPair))
 
 
 @routes.get("/api/v1/club/sessions", problems=(400, 403, 503))
@@ -108,16 +134,31 @@ async def _require_side(club: Club, acting: Acting, session: TrustSessionId) -> 
         raise ApiProblem(Kind.NOT_FOUND, f"there is no session {session}")
 
 
-async def _pair(club: Club, pair: str) -> PairId:
-    if await club.pairs.get(PairId(pair)) is None:
+async def _pair(club: Club, pair: str) -> TrustPair:
+    known = await club.pairs.get(PairId(pair))
+    if known is None:
         raise ApiProblem(Kind.NOT_FOUND, f"there is no pair {pair}")
-    return PairId(pair)
+    return known
+
+
+def _to_micros(dollars: Decimal) -> UsdMicros:
+    return UsdMicros(int(dollars.scaleb(USD_DECIMALS)))
 
 
 # ---------------------------------------------------------------------- how they look
 
 
-def _to_pair(row: TrustPair) -> PairView:
+async def _to_pair(club: Club, row: TrustPair) -> PairView:
+    (shown,) = await _to_pairs(club, [row])
+    return shown
+
+
+async def _to_pairs(club: Club, rows: list[TrustPair]) -> list[PairView]:
+    consents = await club.pairs.consents(rows)
+    return [_with_consents(row, [each for each in consents if each.pair_id == row.id]) for row in rows]
+
+
+def _with_consents(row: TrustPair, consents: list[Consent]) -> PairView:
     return PairView(
         id=row.id,
         companies=list(row.companies),
@@ -127,6 +168,7 @@ def _to_pair(row: TrustPair) -> PairView:
         reserve_pct=row.reserve_pct,
         enabled=row.enabled,
         automatic_eod=row.automatic_eod,
+        consents=[ConsentView(each.company_id, each.member_id, each.at_ms) for each in consents],
     )
 
 

@@ -12,7 +12,7 @@ from benchmarks.simulating import club
 from benchmarks.simulating.club import DEPOSIT, FIRMS, PAIRS, TRX, USDT
 from benchmarks.simulating.network import NODES, SOLID_LAG, SUN, Network, Time, Wire, address
 from engine.errors import Refusal
-from engine.ids import PairId
+from engine.ids import Instant, PairId
 from engine.ledger import templates
 from engine.money import Network as Chain
 from storage import ledger
@@ -49,9 +49,16 @@ async def furnish_with(database: Database, network: Network) -> None:
         for firm in FIRMS:
             await _post(connection, templates.fund(firm.id, USDT, DEPOSIT, firm.word, network.time()))
     for one, other in PAIRS:
-        command = Command("operator", f"enable {one} {other}", network.time())
-        answer = await TrustPairs(database).enable(PairId(f"tp_{one}_{other}"), command)
-        assert not isinstance(answer, Refusal), answer
+        await _enable(TrustPairs(database), PairId(f"tp_{one}_{other}"), network.time())
+
+
+async def _enable(pairs: TrustPairs, pair: PairId, now: Instant) -> None:
+    terms = await pairs.get(pair)
+    assert terms is not None
+    admins = [firm.trader for firm in FIRMS if firm.id in terms.companies]
+    answers = [await pairs.consent(terms.terms, Command(admin, f"consent {pair}", now)) for admin in admins]
+    answers.append(await pairs.enable(pair, Command("operator", f"enable {pair}", now)))
+    assert not any(isinstance(answer, Refusal) for answer in answers), answers
 
 
 async def _read_the_chain(database: Database, network: Network) -> None:

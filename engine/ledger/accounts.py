@@ -12,6 +12,7 @@
     network_fees:<asset>             burned for transactions                  debit
     claims:<company>:<asset>         paid out for an incoming that vanished   debit
     owner:<asset>                    what the operator put in: coin for fees  credit
+    losses:<asset>                   left an address, proved, by no payout    debit
 
 "Never below 0" counts holds: pending transfers lower what is available at once. The floor of a clearing account is
 what keeps the payouts of a deal within what came in for it.
@@ -97,6 +98,11 @@ def claims(company: CompanyId, asset: AssetId) -> Account:
 def owner(asset: AssetId) -> Account:
     """What the operator has put in, coin for fees above all."""
     return _account(f"owner:{asset}", asset, Normal.CREDIT, None)
+
+
+def losses(asset: AssetId) -> Account:
+    """What has left an address of ours by no payout, as two operators have proved. It is the operator's loss."""
+    return _account(f"losses:{asset}", asset, Normal.DEBIT, None)
 
 
 def _account(code: str, asset: AssetId, normal: Normal, floor: int | None) -> Account:

@@ -20,7 +20,7 @@ DEPOSIT_TYPES = ("fund", "hold_open", "hold_release", "penalty", "reserve_trust"
 def owner_put_in(
     hot_wallet: HotWalletId, asset: AssetId, units: int, reference: str, at: Instant
 ) -> list[Transfer]:
-    """Book what the operator has put on an address, coin for fees above all."""
+    """Book what the operator has put on an address, or had there before we began; coin for fees above all."""
     return _moved("owner_put_in", accounts.wallet(hot_wallet, asset), accounts.owner(asset), units, reference, at)
 
 
@@ -206,6 +206,13 @@ def network_fee(hot_wallet: HotWalletId, coin: AssetId, units: int, reference: s
 
 
 # ---------------------------------------------------------------------- corrections
+
+
+def proved_loss(
+    hot_wallet: HotWalletId, asset: AssetId, units: int, reference: str, at: Instant
+) -> list[Transfer]:
+    """Book as the operator's loss what has left an address by no payout. What companies own stays as it is."""
+    return _moved("proved_loss", accounts.losses(asset), accounts.wallet(hot_wallet, asset), units, reference, at)
 
 
 def reversal(of: Transfer, at: Instant) -> list[Transfer]:

@@ -7,6 +7,8 @@ Dust and surplus are in the books (`tolerance:`), so they are no difference; tok
 books and are not compared.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -36,6 +38,8 @@ class Why(StrEnum):
     """Left by bytes that were proved dead: another attempt may have paid the same."""
     NOT_ON_CHAIN = "not_on_chain"
     """Booked as paid, and the chain that we have read does not have it."""
+    LOSS_BOOKED = "loss_booked"
+    """Left as one of these says, and two operators have booked it as lost."""
 
 
 NEVER_RIGHT = frozenset({Why.NOT_OURS, Why.DEAD_AND_PAID, Why.NOT_ON_CHAIN})
@@ -68,8 +72,24 @@ class Position(msgspec.Struct, frozen=True):
 
     @property
     def impossible(self) -> tuple[Difference, ...]:
-        """Give the reasons that should never be."""
-        return tuple(each for each in self.differences if each.why in NEVER_RIGHT)
+        """Give the reasons that should never be, without what is booked as lost of them."""
+        return never_right(self.differences)
+
+
+def never_right(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Pick the reasons that should never be, each with what is still open of it: a booked loss is settled."""
+    known = tuple(differences)
+    booked = Counter[str]()
+    for each in known:
+        if each.why is Why.LOSS_BOOKED:
+            booked[each.reference] += each.units
+    found = []
+    for each in known:
+        if each.why in NEVER_RIGHT:
+            settled = min(booked[each.reference], max(0, -each.units))
+            booked[each.reference] -= settled
+            found.append(msgspec.structs.replace(each, units=each.units + settled))
+    return tuple(each for each in found if each.units)
 
 
 class Finding(StrEnum):

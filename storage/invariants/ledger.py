@@ -53,7 +53,7 @@ LEDGER = (
            OR held < 0
            OR (split_part(code, ':', 1) IN ('wallet', 'funds', 'deposit', 'reserve', 'clearing', 'suspense')
                AND floor IS DISTINCT FROM 0)
-           OR (split_part(code, ':', 1) IN ('wallet', 'network_fees', 'claims')) <> (normal = 'debit')
+           OR (split_part(code, ':', 1) IN ('wallet', 'network_fees', 'claims', 'losses')) <> (normal = 'debit')
         """,
     ),
     Invariant(
@@ -103,6 +103,21 @@ LEDGER = (
         FROM unnest(ARRAY['ledger_transfer_is_append_only', 'ledger_batch_is_append_only', 'ledger_account_stays',
                           'ledger_head_stays', 'audit_is_append_only', 'audit_head_stays']) AS guard
         WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = guard AND tgenabled IN ('O', 'A'))
+        """,
+    ),
+    Invariant(
+        "I5 corrections are of two people",
+        "what two operators confirmed is booked to the unit, and no loss is booked that they did not confirm",
+        """
+        SELECT asked.id, amount_token, posted.units, confirmed_by FROM book_correction AS asked
+        LEFT JOIN ledger_transfer AS posted ON posted.id
+            = CASE asked.kind WHEN 'opening_balance' THEN 'owner_put_in:' ELSE 'proved_loss:' END || asked.id
+        WHERE (confirmed_by IS NULL) <> (posted.id IS NULL) OR posted.units <> amount_token
+           OR confirmed_by = proposed_by
+        UNION ALL
+        SELECT posted.id, 0, posted.units, NULL FROM ledger_transfer AS posted
+        WHERE posted.kind = 'proved_loss' AND NOT EXISTS (
+            SELECT FROM book_correction WHERE 'proved_loss:' || id = posted.id)
         """,
     ),
     Invariant(

@@ -1,4 +1,7 @@
-"""L and N: what companies may owe, what pairs reserve and net. Tiers are code: L1 is seen where it was decided."""
+"""L and N: what companies may owe, what pairs have agreed to, reserve and net.
+
+Tiers are code: L1 is seen where it was decided.
+"""
 
 from storage.invariants.model import Invariant
 
@@ -32,6 +35,16 @@ TRUST = (
             WHERE pair_id = trust_pair.id AND company_id = side.company AND released_at_ms IS NULL
         ) AS held
         WHERE enabled AND held.usd < daily_limit_usd * reserve_pct / 100.0
+        """,
+    ),
+    Invariant(
+        "L3 both sides of a pair said yes",
+        "a pair that takes deals has a consent of somebody for each of its companies",
+        """
+        SELECT trust_pair.id, side.company FROM trust_pair
+        CROSS JOIN LATERAL unnest(ARRAY[a_company_id, b_company_id]) AS side (company)
+        WHERE enabled AND NOT EXISTS (
+            SELECT FROM trust_pair_consent WHERE pair_id = trust_pair.id AND company_id = side.company)
         """,
     ),
     Invariant(

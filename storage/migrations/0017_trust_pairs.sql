@@ -15,6 +15,16 @@ CREATE TABLE trust_pair (
 );
 CREATE INDEX trust_pair_b ON trust_pair (b_company_id);
 
+-- Who said yes for a company to just these terms. Without a yes of both sides a pair is not enabled.
+CREATE TABLE trust_pair_consent (
+    pair_id    text NOT NULL REFERENCES trust_pair,
+    company_id text NOT NULL REFERENCES company,
+    member_id  text NOT NULL REFERENCES member,
+    terms_hash bytea NOT NULL,
+    at_ms      bigint NOT NULL,
+    PRIMARY KEY (pair_id, company_id, member_id)
+);
+
 -- What a company has set aside for a pair, in the ledger's account `reserve:<company>:<asset>`.
 CREATE TABLE trust_reserve (
     pair_id        text NOT NULL REFERENCES trust_pair,

@@ -93,6 +93,28 @@ async def test_who_asked_for_a_payout_may_not_approve_it_and_two_others_must(api
     assert shown["state"] == "queued"
 
 
+async def test_a_pair_is_enabled_when_an_admin_of_each_company_has_said_yes_to_just_its_terms(api: Api) -> None:
+    terms = {"daily_limit_usd": "1000", "cutoff": "18:00", "tz": "Europe/Warsaw", "reserve_pct": 1}
+    agreed = await api.post(f"{CLUB}/pairs", {"companies": ["co_aurora", "co_dynamo"], **terms})
+    assert agreed.status == 201, agreed.body
+    pair, yes = agreed.body["id"], {**terms, "automatic_eod": True}
+    path = f"{CLUB}/pairs/{pair}"
+    refused = await api.post(f"{path}/enable")
+    assert refused.body["errors"][0]["code"] == "consent_missing"
+    trader = await api.post(f"{path}/consent?member=mb_auroratrader", yes)
+    assert trader.body["errors"][0]["code"] == "not_an_admin"
+    other = await api.post(f"{path}/consent?member=mb_auroraadmin", {**yes, "daily_limit_usd": "1000000"})
+    assert other.body["errors"][0]["code"] == "terms_changed"
+    for company in ("aurora", "dynamo"):
+        said = await api.post(f"{path}/consent?member=mb_{company}admin", yes)
+        assert said.status == 200, said.body
+    assert [each["member"] for each in said.body["consents"]] == ["mb_auroraadmin", "mb_dynamoadmin"]
+    enabled = await api.post(f"{path}/enable")
+    assert enabled.status == 200, enabled.body
+    assert enabled.body["enabled"]
+    await assert_books_hold(api.engine.database)
+
+
 async def test_a_freeze_takes_one_person_and_leaving_it_two(api: Api) -> None:
     entered = await api.post(f"{CLUB}/freezes", {"scope": "company", "subject": "co_cirrus", "reason": "a drill"})
     assert entered.status == 201, entered.body
@@ -103,6 +125,47 @@ async def test_a_freeze_takes_one_person_and_leaving_it_two(api: Api) -> None:
     assert again["lifters"] == ["operator:api"]
     lifted = (await api.post(f"{CLUB}/freezes/{freeze}/lift?member=mb_cirrusadmin")).body
     assert lifted["lifted_ms"] is not None
+
+
+async def test_a_difference_between_books_and_chain_is_booked_by_two_operators(api: Api) -> None:
+    wallet, token = "hw_dynamo_tron", "tron:TRX"
+    # There and back again, so that the demo's own reconciler finds what it found before.
+    for kind, difference in (("opening_balance", 1_000_000), ("proved_loss", -1_000_000)):
+        await _say_the_chain_differs(api, wallet, token, difference)
+        body = {"kind": kind, "hot_wallet": wallet, "token": token, "amount": "1", "reason": "a drill"}
+        too_much = await api.post(f"{CLUB}/corrections", {**body, "amount": "1.000001"})
+        assert too_much.body["errors"][0]["code"] == "no_such_difference"
+        proposed = await api.post(f"{CLUB}/corrections", body)
+        assert proposed.status == 201, proposed.body
+        assert (proposed.body["proposed_by"], proposed.body["confirmed_by"]) == ("operator:api", "")
+        path = f"{CLUB}/corrections/{proposed.body['id']}/confirm"
+        own = await api.post(path)
+        assert own.body["errors"][0]["code"] == "same_operator"
+        booked = await api.post(f"{path}?member=mb_dynamoadmin")
+        assert booked.status == 200, booked.body
+        assert booked.body["confirmed_by"] == "mb_dynamoadmin"
+    listed = (await api.get(f"{CLUB}/corrections")).body["items"]
+    assert [each["kind"] for each in listed[:2]] == ["proved_loss", "opening_balance"]
+    compared = (await api.get(f"{CLUB}/comparisons")).body["items"]
+    assert {"hw_aurora_tron", wallet} <= {each["hot_wallet"] for each in compared}
+    await assert_books_hold(api.engine.database)
+
+
+async def _say_the_chain_differs(api: Api, wallet: str, token: str, units: int) -> None:
+    """Write a comparison of the newest block, in which the chain has more or less than the books have now."""
+    await api.engine.database.rows(
+        """
+        INSERT INTO reconciliation (hot_wallet_id, token, block_number, ledger_units, chain_units, explained,
+                                    unexplained_units, at_ms)
+        SELECT $1, $2, (SELECT max(number) FROM chain_block), balance, balance + $3::numeric, '[]', $3, 0
+        FROM ledger_account WHERE code = 'wallet:' || $1 || ':' || $2
+        ON CONFLICT (hot_wallet_id, token, block_number) DO UPDATE SET chain_units = excluded.chain_units
+        RETURNING 1
+        """,
+        wallet,
+        token,
+        units,
+    )
 
 
 async def test_a_command_that_is_said_twice_happens_once(api: Api) -> None:

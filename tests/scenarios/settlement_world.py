@@ -137,6 +137,11 @@ class SettlementWorld(World):
         """Let somebody who has the hot wallet's key send its coin away."""
         return self._push(Transfer(parse(self.hot_address), parse(self.outside), units), "hot")
 
+    def steal_token(self, units: int) -> str:
+        """Let somebody who has the hot wallet's key send its USDT away."""
+        data = call_data("transfer(address,uint256)", parse(self.outside), units)
+        return self._push(Call(parse(self.hot_address), parse(self.devnet.tokens["USDT"]), data), "hot")
+
     def _push(self, contract: Call | Transfer, who: str) -> str:
         transaction = self.devnet.sign(contract, PrivateKey(bytes(secret(who))))
         self.devnet.chain.push(transaction)

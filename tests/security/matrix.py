@@ -148,6 +148,8 @@ _CLUB_ROWS: dict[str, Row] = {
     f"GET {_CLUB}/freezes": Row(ONESELF, f"{_CLUB}/freezes", 200),
     f"GET {_CLUB}/alarms": Row(OPERATION, f"{_CLUB}/alarms", 200),
     f"GET {_CLUB}/refusals": Row(OPERATION, f"{_CLUB}/refusals", 200),
+    f"GET {_CLUB}/comparisons": Row(OPERATION, f"{_CLUB}/comparisons", 200),
+    f"GET {_CLUB}/corrections": Row(OPERATION, f"{_CLUB}/corrections", 200),
     f"GET {_CLUB}/ledger/accounts": Row(OPERATION, f"{_CLUB}/ledger/accounts", 200),
     f"GET {_CLUB}/ledger/statements/{{ledger_account}}": Row(
         OPERATION, f"{_CLUB}/ledger/statements/funds:co_aurora:tron:USDT", 200
@@ -183,11 +185,16 @@ _CLUB_ROWS: dict[str, Row] = {
     f"POST {_CLUB}/incoming/to-deal": Row(OPERATION, f"{_CLUB}/incoming/to-deal", 400, {}),
     f"POST {_CLUB}/incoming/{{incoming}}/refund": Row(OPERATION, f"{_CLUB}/incoming/tron:00:0/refund", 400, {}),
     f"POST {_CLUB}/pairs": Row(OPERATION, f"{_CLUB}/pairs", 400, {}),
+    f"POST {_CLUB}/pairs/{{pair}}/consent": Row(OF_COMPANIES, f"{_CLUB}/pairs/tp_auroraborealis/consent", 400, {}),
     f"POST {_CLUB}/pairs/{{pair}}/enable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/enable", 404),
     f"POST {_CLUB}/pairs/{{pair}}/disable": Row(OPERATION, f"{_CLUB}/pairs/tp_nothing/disable", 404),
     f"POST {_CLUB}/sessions/close": Row(ONESELF, f"{_CLUB}/sessions/close", 400, {}),
     f"POST {_CLUB}/freezes": Row(ONESELF, f"{_CLUB}/freezes", 400, {}),
     f"POST {_CLUB}/freezes/{{freeze}}/lift": Row(OPERATION, f"{_CLUB}/freezes/nothing/lift", 422),
+    f"POST {_CLUB}/corrections": Row(OPERATION, f"{_CLUB}/corrections", 400, {}),
+    f"POST {_CLUB}/corrections/{{correction}}/confirm": Row(
+        OPERATION, f"{_CLUB}/corrections/bc_nothing/confirm", 422
+    ),
     f"POST {_CLUB}/demo/pay-in": Row(OPERATION, f"{_CLUB}/demo/pay-in", 400, {}),
 }
 

@@ -22,6 +22,10 @@ PLANTED = {
     "I2 a hold ends once": "UPDATE ledger_transfer SET at_ms = 9999 WHERE phase = 'void'",
     "I2 open holds are listed": "DELETE FROM ledger_hold",
     "I4 postings are for ever": "ALTER TABLE ledger_transfer DISABLE TRIGGER ledger_transfer_is_append_only",
+    "I5 corrections are of two people": (
+        "INSERT INTO book_correction VALUES "
+        "('bc_1', 'proved_loss', 'hw_a', 'tron:USDT', '', 5, 'stolen', 'operator', 1, 'another', 2)"
+    ),
     "I4 accounts find their batches": "UPDATE ledger_account SET touched_in = touched_in - 1",
 }
 

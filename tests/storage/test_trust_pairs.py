@@ -145,6 +145,7 @@ async def test_the_terms_of_a_pair_change_only_while_it_is_disabled(club: Club) 
     changed = await club.pairs.agree(higher, operator(club))
     assert isinstance(changed, TrustPair)
     assert (changed.daily_limit_usd, changed.enabled) == (40_000 * DOLLAR, False)
+    await club.consent(changed)
     await club.pairs.enable(pair, operator(club))
     assert await reserved(club, one) == (2_000, 8_000)
 

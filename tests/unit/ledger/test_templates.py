@@ -53,6 +53,7 @@ MOVEMENTS = {
         CLEARING,
         FUNDS,
     ),
+    "proved_loss": (templates.proved_loss(HOT, USDT, 5, "r", AT), accounts.losses(USDT), WALLET),
     "network_fee": (
         templates.network_fee(HOT, TRX, 5, "r", AT),
         accounts.network_fees(TRX),
@@ -165,10 +166,12 @@ def test_money_that_must_be_there_has_a_floor_and_what_may_be_owed_has_none() ->
         accounts.network_fees(TRX),
         accounts.owner(USDT),
         accounts.claims(COMPANY, USDT),
+        accounts.losses(USDT),
     )
     assert {account.floor for account in free} == {None}
     assert [account.code.partition(":")[0] for account in (*floored, *free) if account.normal is Normal.DEBIT] == [
         "wallet",
         "network_fees",
         "claims",
+        "losses",
     ]

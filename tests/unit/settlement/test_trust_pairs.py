@@ -3,11 +3,11 @@
 import pytest
 
 from engine.errors import Refusal
-from engine.ids import CompanyId, Instant, PairId, TrustSessionId
+from engine.ids import CompanyId, Instant, MemberId, PairId, TrustSessionId
 from engine.money import Asset, AssetId, Network, UsdMicros
 from engine.settlement import trust_pairs
 from engine.settlement.calendar import SessionTimes
-from engine.settlement.trust_pairs import ReservePart, SessionStatus, TrustPair
+from engine.settlement.trust_pairs import Consent, PairTerms, ReservePart, SessionStatus, TrustPair
 from tests.unit.settlement.parties import DOLLAR, HOUR, MAKER, NOW, TAKER, USDC, USDT, pair
 
 CENTS = Asset(AssetId("tron:CENT"), Network.TRON, "CENT", "TCent", 2, True)
@@ -59,6 +59,79 @@ def test_terms_at_their_bounds_are_agreed_as_they_are(change: dict[str, object])
 
 def test_both_sides_of_a_pair_are_told_the_smaller_first() -> None:
     assert pair().companies == (MAKER, TAKER)
+
+
+# ---------------------------------------------------------------------- consent
+
+ADMINS = {MAKER: {MemberId("mb_maker")}, TAKER: {MemberId("mb_taker"), MemberId("mb_both")}}
+
+
+def yes(company: CompanyId, member: str, terms: PairTerms | None = None) -> Consent:
+    said = trust_pairs.terms_hash(terms or pair().terms)
+    return Consent(pair().id, company, MemberId(member), said, NOW)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ([], "co_maker and co_taker"),
+        ([yes(MAKER, "mb_maker")], "co_taker"),
+        ([yes(TAKER, "mb_taker"), yes(TAKER, "mb_both")], "co_maker"),
+        ([yes(MAKER, "mb_maker"), yes(TAKER, "mb_trader")], "co_taker"),
+        ([yes(MAKER, "mb_maker"), yes(TAKER, "mb_maker")], "co_taker"),
+        ([yes(MAKER, "mb_maker"), yes(TAKER, "mb_taker", pair(reserve_pct=99).terms)], "co_taker"),
+    ],
+)
+def test_a_pair_without_a_yes_of_both_sides_is_refused_with_whose_is_missing(
+    given: list[Consent], missing: str
+) -> None:
+    refused = trust_pairs.refuse_without_consent(pair(), given, ADMINS)
+    assert refused is not None
+    assert refused.code == "consent_missing"
+    assert f"no ADMIN of {missing} has" in refused.message
+    assert f"an ADMIN of {missing} consent" in refused.allowed
+
+
+def test_a_yes_of_an_admin_of_each_side_is_enough() -> None:
+    given = [yes(MAKER, "mb_maker"), yes(TAKER, "mb_both")]
+    assert trust_pairs.refuse_without_consent(pair(), given, ADMINS) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"daily_limit_usd": 1},
+        {"cutoff_local": "23:59"},
+        {"tz": "Asia/Dubai"},
+        {"reserve_pct": 99},
+        {"automatic_eod": not pair().automatic_eod},
+        {"id": "tp_2"},
+        {"b_company_id": THIRD},
+    ],
+)
+def test_every_term_is_part_of_what_is_agreed_to(change: dict[str, object]) -> None:
+    assert trust_pairs.terms_hash(pair(**change).terms) != trust_pairs.terms_hash(pair().terms)
+
+
+def test_enabling_changes_nothing_of_what_was_agreed_to() -> None:
+    enabled = pair(enabled=True, reserve_round=7)
+    assert trust_pairs.terms_hash(enabled.terms) == trust_pairs.terms_hash(pair().terms)
+
+
+@pytest.mark.parametrize(
+    ("member", "terms", "code"),
+    [
+        ("mb_stranger", pair().terms, "not_an_admin"),
+        ("mb_maker", pair(daily_limit_usd=1).terms, "terms_changed"),
+        ("mb_maker", pair().terms, None),
+        ("mb_both", pair().terms, None),
+    ],
+)
+def test_only_an_admin_says_yes_and_only_to_the_terms_as_they_are(
+    member: str, terms: PairTerms, code: str | None
+) -> None:
+    refused = trust_pairs.refuse_consent(pair(), terms, MemberId(member), ADMINS)
+    assert (None if refused is None else refused.code) == code
 
 
 # ---------------------------------------------------------------------- days
