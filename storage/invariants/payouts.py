@@ -35,22 +35,16 @@ PAYOUTS = (
         "what is to be paid for a deal or a settlement is at most what was credited for it",
         """
         WITH asked AS (
-            SELECT 'clearing:' || payout.purpose_id || ':' || payout.token AS code, sum(task.amount_token) AS units
+            SELECT 'clearing:' || purpose_id || ':' || token AS code, sum(task.amount_token) AS units,
+                   sum(paid.units) AS paid
             FROM payout JOIN payout_task AS task ON task.payout_id = payout.id
+            LEFT JOIN ledger_transfer AS paid
+                ON paid.id = 'payout_paid:' || task.id AND task.state = 'confirmed'
             WHERE purpose IN ('pass_through', 'eod') AND task.state <> 'failed' GROUP BY 1
         )
-        SELECT asked.code, asked.units AS asked, coalesce(credited.units, 0) AS credited
-        FROM asked
-        CROSS JOIN LATERAL (
-            SELECT account.balance + coalesce(sum(paid.units), 0) AS units
-            FROM ledger_account AS account
-            LEFT JOIN payout_task AS task ON task.state = 'confirmed'
-                 AND task.payout_id IN (SELECT id FROM payout
-                                        WHERE account.code = 'clearing:' || purpose_id || ':' || token)
-            LEFT JOIN ledger_transfer AS paid ON paid.id = 'payout_paid:' || task.id
-            WHERE account.code = asked.code GROUP BY account.balance
-        ) AS credited
-        WHERE asked.units > credited.units
+        SELECT asked.code, asked.units AS asked, coalesce(account.balance, 0) + coalesce(asked.paid, 0) AS credited
+        FROM asked LEFT JOIN ledger_account AS account ON account.code = asked.code
+        WHERE asked.units > coalesce(account.balance, 0) + coalesce(asked.paid, 0)
         """,
     ),
     Invariant(
