@@ -46,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True):
     ray_kills: int = 50
     planted: bool = True
     workers: int = WORKERS
+    minutes: int = 0
+    """After these no other world begins, and what was seen is written down; 0: all of them are run."""
 
 
 class Summary(msgspec.Struct):
@@ -113,7 +115,7 @@ async def _simulate(plan: Plan, tell: Callable[[str], None], summary: Summary) -
     async with server(furnish) as dsn, workers(dsn, plan.workers) as among:
         jobs = [Job("table", number) for number in range(plan.rows)]
         jobs += [Job("seed", plan.first_seed + number, payouts=plan.payouts) for number in range(plan.seeds)]
-        for report in await share(jobs, among, _telling(tell, len(jobs))):
+        for report in await share(jobs, among, _telling(plan, tell)):
             _add(summary, report)
         if plan.planted:
             for name in PLANTED:
@@ -139,7 +141,9 @@ async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEED
     return next((report.job.number for report in reports if not report.is_clean), 0)
 
 
-def _telling(tell: Callable[[str], None], cases: int) -> Callable[[Report], bool]:
+def _telling(plan: Plan, tell: Callable[[str], None]) -> Callable[[Report], bool]:
+    """Tell what is found, and say when it is time to begin nothing more."""
+    began_s = time.monotonic()
     done = 0
 
     def told(report: Report) -> bool:
@@ -148,8 +152,8 @@ def _telling(tell: Callable[[str], None], cases: int) -> Callable[[Report], bool
         for line in report.findings:
             tell(f"{report.job.kind} {report.job.number}: {line}")
         if done % TOLD_EVERY == 0:
-            tell(f"{done} of {cases} cases")
-        return False
+            tell(f"{done} of {plan.rows + plan.seeds} cases")
+        return 0 < plan.minutes * 60 < time.monotonic() - began_s
 
     return told
 
@@ -187,7 +191,13 @@ def main() -> int:
     console = Console()
     machine = Machine.here()
     introduce(console, "simulate", machine)
-    plan = Plan(seeds=options.seeds, first_seed=options.first, kills=options.kills, ray_kills=options.ray_kills)
+    plan = Plan(
+        seeds=options.seeds,
+        first_seed=options.first,
+        kills=options.kills,
+        ray_kills=options.ray_kills,
+        minutes=options.minutes,
+    )
     # Not below a private folder: PostgreSQL runs under an account of its own when we are root.
     folder = Path(tempfile.mkdtemp(prefix="trellis-simulate-"))
     summary = uvloop.run(run(plan, folder, console.print))
@@ -204,6 +214,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=Plan().first_seed, help="the first seed")
     parser.add_argument("--kills", type=int, default=Plan().kills, help="of a plain engine and PostgreSQL")
     parser.add_argument("--ray-kills", type=int, default=Plan().ray_kills, help="of Ray actors and PostgreSQL")
+    parser.add_argument("--minutes", type=int, default=0, help="begin no world after these; 0: run all seeds")
     return parser.parse_args()
 
 
