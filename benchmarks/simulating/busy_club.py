@@ -15,14 +15,10 @@ import msgspec
 
 from benchmarks.simulating.auditor import Agreement, Approval, Story, Window, audit
 from benchmarks.simulating.checks import broken
-from benchmarks.simulating.club import APPROVALS, CAP, DOLLAR, FIRMS, USDT, Firm
+from benchmarks.simulating.club import APPROVALS, CAP, DOLLAR, FIRMS, USDT, Firm, withdrawal
 from benchmarks.simulating.network import SOLID_LAG, Network, address
 from engine.errors import OutcomeUnknown, Retryable
 from engine.ids import PayoutId
-from engine.money import Network as Chain
-from engine.payments.approval import PayoutFields
-from engine.payments.payout import Purpose
-from engine.payments.request import NewPayout
 from storage import payouts
 from storage.club_commands import Command
 from storage.database import Database
@@ -97,25 +93,11 @@ class Club:
     async def _wish(self, number: int) -> None:
         firm = self._firm(number)
         units, to = 10 * DOLLAR + number, address(firm.wallets[0])
-        payout = PayoutId(f"po_kill{number}")
         now = self._network.time()
-        new = NewPayout(
-            payout,
-            firm.id,
-            firm.id,
-            Purpose.WITHDRAWAL,
-            f"kill{number}",
-            Chain.TRON,
-            USDT,
-            units,
-            to,
-            firm.wallets[0],
-            firm.hot_wallet,
-            firm.trader,
-            now,
-        )
+        new = withdrawal(firm, f"kill{number}", units, to, now)
+        payout = new.id
         await self._database.repeat(lambda connection: payouts.request(connection, [new]))
-        fields = PayoutFields(payout, Chain.TRON, USDT, units, to)
+        fields = new.fields
         for approver in firm.approvers[1 : 1 + APPROVALS]:
             command = Command(approver, f"approve {payout}", now)
             await Decisions(self._database).approve(fields, firm.id, command)

@@ -8,8 +8,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.ids import CompanyId, HotWalletId, MemberId, WalletId
-from engine.money import AssetId
+from engine.ids import CompanyId, HotWalletId, Instant, MemberId, PayoutId, WalletId
+from engine.money import AssetId, Network
+from engine.payments.payout import Purpose
+from engine.payments.request import NewPayout
 from storage.database import Database
 
 USDT = AssetId("tron:USDT")
@@ -70,6 +72,25 @@ class Firm:
 
 FIRMS = (Firm("sigma", "S"), Firm("mistral", "M"), Firm("lumen", "L"), Firm("xenon", "XL"))
 PAIRS = (("lumen", "xenon"), ("mistral", "sigma"))
+
+
+def withdrawal(firm: Firm, word: str, units: int, to: str, now: Instant) -> NewPayout:
+    """Ask for a firm's own money, to its first address `to`; `word` names the payout."""
+    return NewPayout(
+        id=PayoutId(f"po_{word}"),
+        company_id=firm.id,
+        payee_id=firm.id,
+        purpose=Purpose.WITHDRAWAL,
+        purpose_id=word,
+        network=Network.TRON,
+        token=USDT,
+        units=units,
+        to_address=to,
+        wallet_id=firm.wallets[0],
+        hot_wallet_id=firm.hot_wallet,
+        initiator=firm.trader,
+        at_ms=now,
+    )
 
 
 async def write(database: Database, address: Callable[[str], str], contracts: dict[AssetId, str]) -> None:

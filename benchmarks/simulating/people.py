@@ -20,6 +20,7 @@ from benchmarks.simulating.club import (
     PAIRS,
     USDT,
     Firm,
+    withdrawal,
 )
 from benchmarks.simulating.network import address
 from benchmarks.simulating.second_thoughts import SecondThoughts
@@ -29,7 +30,6 @@ from engine.ids import DealId, Instant, OfferId, PayoutId, TrustSessionId
 from engine.money import Network
 from engine.payments.approval import PayoutFields
 from engine.payments.payout import Purpose, payout_of_deal
-from engine.payments.request import NewPayout
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Side
 from storage import deals as deal_rows
@@ -243,22 +243,8 @@ class People:
             return
         number = self._talk.number()
         units, to = self._amount(number), address(firm.wallets[0])
-        payout = PayoutId(f"po_wd{number}")
-        new = NewPayout(
-            payout,
-            firm.id,
-            firm.id,
-            Purpose.WITHDRAWAL,
-            f"wd_{number}",
-            Network.TRON,
-            USDT,
-            units,
-            to,
-            firm.wallets[0],
-            firm.hot_wallet,
-            firm.trader,
-            self._world.clock(),
-        )
+        new = withdrawal(firm, f"wd{number}", units, to, self._world.clock())
+        payout = new.id
 
         async def ask() -> object:
             async with self._world.house.transaction() as connection:

@@ -13,7 +13,7 @@ from pathlib import Path
 from actors import chain_watcher, payout_signer
 from adapters.chains.tron.devnet.faults import HONEST, Conduct, Reading, Request, Sending, View
 from adapters.chains.tron.devnet.transactions import unpack
-from benchmarks.simulating.club import APPROVALS, DOLLAR, FIRMS, USDT
+from benchmarks.simulating.club import APPROVALS, DOLLAR, FIRMS, USDT, withdrawal
 from benchmarks.simulating.databases import Copies
 from benchmarks.simulating.faults import CALM
 from benchmarks.simulating.network import NODES, SOLID_LAG, Network, address
@@ -21,10 +21,6 @@ from benchmarks.simulating.work import Job, Report
 from benchmarks.simulating.world import World
 from engine.ids import PayoutId
 from engine.ledger.accounts import funds
-from engine.money import Network as Chain
-from engine.payments.approval import PayoutFields
-from engine.payments.payout import Purpose
-from engine.payments.request import NewPayout
 from storage import payouts
 from storage.club_commands import Command
 from storage.ledger import Ledger
@@ -153,26 +149,12 @@ def _passing(point: str) -> Callable[[Row, int], Awaitable[str]]:
 async def _pay_out(row: Row, number: int) -> str:
     """Make one payment through one crash; say what is wrong with it."""
     units, to = 100 * DOLLAR + number, address(FIRM.wallets[0])
-    payout = PayoutId(f"po_cell{number}")
     now = row.clock()
-    new = NewPayout(
-        payout,
-        FIRM.id,
-        FIRM.id,
-        Purpose.WITHDRAWAL,
-        f"cell{number}",
-        Chain.TRON,
-        USDT,
-        units,
-        to,
-        FIRM.wallets[0],
-        FIRM.hot_wallet,
-        FIRM.trader,
-        now,
-    )
+    new = withdrawal(FIRM, f"cell{number}", units, to, now)
+    payout = new.id
     async with row.house.transaction() as connection:
         await payouts.request(connection, [new])
-    fields = PayoutFields(payout, Chain.TRON, USDT, units, to)
+    fields = new.fields
     for approver in FIRM.approvers[1 : 1 + APPROVALS]:
         await Decisions(row.house).approve(fields, FIRM.id, Command(approver, f"approve {payout}", now))
     row.restart(FIRM.word)
