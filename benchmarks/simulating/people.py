@@ -66,6 +66,8 @@ class People:
         self._steps = 0
         self._asked_at: dict[str, int] = {}
         self._split: set[tuple[Firm, Firm]] = set()
+        self._dollars: set[int] = set()
+        """Whole dollars of all amounts so far: two within the tolerance of each other could not be told apart."""
         self._awaited_refunds: dict[str, tuple[Firm, int]] = {}
         """Late transfer → who paid, how much."""
 
@@ -133,7 +135,9 @@ class People:
 
     def _amount(self, number: int, *, whole: bool = False) -> int:
         """Give an amount that no other agreement has, far enough from each other one to be told apart."""
-        dollars = self._random.randint(50, 900) if not whole else self._random.randint(5_100, 9_900)
+        free = set(range(5_100, 9_900) if whole else range(50, 900)) - self._dollars
+        dollars = self._random.choice(sorted(free))
+        self._dollars.add(dollars)
         return dollars * DOLLAR + number * 1_000 + number
 
     # ------------------------------------------------------------------ deals
@@ -310,7 +314,8 @@ class People:
 
     async def _strange_amount(self) -> None:
         payer = self._random.choice(FIRMS)
-        self._transfer(payer, self._amount(self._talk.number()) * 3)
+        # No deal is of thousands and below five.
+        self._transfer(payer, self._random.randint(1_100, 4_900) * DOLLAR + self._talk.number())
 
     async def _dust(self) -> None:
         self._transfer(self._random.choice(FIRMS), self._random.randint(1, 9_000))

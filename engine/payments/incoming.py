@@ -9,8 +9,8 @@ The questions, in this order, and the first yes decides:
     2  the micro-transfer that proves an address?                    credited  to the company's funds
     3  less than dust?                                               tolerance
     4  the network's own coin?                                       credited  to the operator, who pays the fees
-    5  an open deal in this asset, oldest first: the amount?         credited  to the deal
-       … or the amount within the tolerance?                         tolerance, the deal is paid
+    5  an open deal in this asset: the amount, the oldest such deal? credited  to the deal
+       … or nearest to the amount, within the tolerance?             tolerance, the deal is paid
     6  an open deal in this asset, but another amount?               suspense  under, over
        … or this amount, but another asset?                          suspense  other_token
     7  the amount of a deal that has expired or was cancelled?       refund    late; suspense without a way back
@@ -244,10 +244,12 @@ class _Matching:
     # ------------------------------------------------------------------ amounts
 
     def _take(self, of: dict[HotWalletId, "_Deals"], arrival: Arrival, asset: Asset) -> Expected | None:
-        """Take the oldest deal of exactly this amount, else the oldest within the tolerance."""
+        """Take the oldest deal of exactly this amount, else the nearest one within the tolerance."""
         deals = of.get(arrival.hot_wallet, _NO_DEALS)
-        deal = deals.exactly(asset.id, arrival.units) or next(
-            (deal for deal in deals.of(asset.id) if self._is_near(deal, asset, arrival.units)), None
+        deal = deals.exactly(asset.id, arrival.units) or min(
+            (deal for deal in deals.of(asset.id) if self._is_near(deal, asset, arrival.units)),
+            key=lambda deal: abs(deal.units - arrival.units),  # of two as near the older one: it comes first
+            default=None,
         )
         if deal is not None:
             deals.remove(deal)

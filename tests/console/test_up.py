@@ -188,7 +188,9 @@ def watched(it: Installation, bot: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    time.sleep(3.0)
+    # Only a program that has come so far looks at anything.
+    it.until(lambda: bool(psutil.Process(view.pid).net_connections()))
+    time.sleep(2.0)
     view.send_signal(signal.SIGINT)
     text, _ = view.communicate(timeout=20)
     assert view.returncode == 0, text

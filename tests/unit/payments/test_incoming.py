@@ -154,6 +154,23 @@ def test_the_exact_amount_of_a_younger_deal_is_better_than_almost_that_of_an_old
     assert (verdict.matched_to, verdict.reason) == ("de_new", Reason.EXACT)
 
 
+def test_of_two_amounts_within_the_tolerance_the_nearest_is_meant() -> None:
+    """Found by a simulated world, in which the older one of two such deals was paid instead."""
+    expected = expecting(deal("de_old", 862_012_012), deal("de_new", 862_096_096))
+
+    (verdict,) = judge(expected, arrival(862_056_096))
+
+    assert (verdict.matched_to, verdict.reason) == ("de_new", Reason.TOLERANCE)
+
+
+def test_of_two_amounts_as_near_the_older_is_meant() -> None:
+    expected = expecting(deal("de_old", 1_000_000_000), deal("de_new", 1_000_000_400))
+
+    (verdict,) = judge(expected, arrival(1_000_000_200))
+
+    assert verdict.matched_to == "de_old"
+
+
 def test_deals_of_other_addresses_are_nobodys_business_here() -> None:
     (verdict,) = judge(expecting(deal("de_1", 5_000_000, hot_wallet="hw_other")), arrival(5_000_000))
 
