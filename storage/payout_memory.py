@@ -189,7 +189,9 @@ async def bind(connection: Connection, rights: SignerRights, now: Instant) -> li
                                         handed_over_at_ms, moment)
             SELECT task_id, n, intent ->> 'network', $1, $2, tx_id, intent, decode(signed ->> 'content', 'base64'),
                    (intent ->> 'timestamp_ms')::bigint, (signed ->> 'expires_at_ms')::bigint,
-                   (signed ->> 'reference_number')::bigint, 'live', (intent ->> 'timestamp_ms')::bigint, $3, NULL
+                   (signed ->> 'reference_number')::bigint, 'live', (intent ->> 'timestamp_ms')::bigint,
+                   -- Our clock may have been set back since: no bytes leave before they are signed.
+                   greatest($3, (intent ->> 'timestamp_ms')::bigint), NULL
             FROM next
         ), note AS (
             UPDATE payout_forgotten SET bound_at_ms = $3 FROM next WHERE payout_forgotten.tx_id = next.tx_id

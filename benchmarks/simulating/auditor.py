@@ -91,10 +91,10 @@ class Story:
     """(contract, address) → when it was in the allow-list."""
     frozen: dict[tuple[str, str], list[Window]] = field(default_factory=lambda: defaultdict(list))
     """(global, wallet or company; which) → when nothing new was to be signed there."""
-    caps: list[tuple[int, int]] = field(default_factory=list)
-    """(moment, units): the most that one transfer might carry from then on."""
+    caps: list[tuple[int, int]] = field(default_factory=list)  # (moment, units): the most in a transfer since.
     signed: dict[str, int] = field(default_factory=dict)
     """Transaction → the moment at which the key signed it."""
+    signed_at: dict[str, int] = field(default_factory=dict)  # Transaction → the newest block in that moment.
     leaks: list[str] = field(default_factory=list)
     """Transactions that a node was handed before row and journal line were durable."""
     states: list[tuple[int, str, str]] = field(default_factory=list)
@@ -213,15 +213,15 @@ def _judge_backing(
     paid: list[Movement],
     arrived: dict[tuple[str, str, str], tuple[int, int]],
 ) -> None:
-    """Nothing leaves for a deal before what pays for it is final, and never more than that."""
+    """Nothing is signed for a deal before what pays for it is final, and never more than that."""
     if agreement.backing is None or not paid:
         return
     units, block = arrived.get((agreement.backing, agreement.contract, agreement.source), (0, NEVER))
     if sum(movement.units for movement in paid) > units:
         findings.unbacked.append(f"{agreement.name}: {agreement.units} paid for, {units} came in")
-    early = [movement for movement in paid if movement.block <= block + story.solid_depth]
-    if units and early:
-        findings.unbacked.append(f"{agreement.name}: paid in block {early[0].block}, money came in block {block}")
+    first = min(story.signed_at.get(movement.tx, NEVER) for movement in paid)
+    if units and first < block + story.solid_depth:
+        findings.unbacked.append(f"{agreement.name}: signed at block {first}, money came in block {block}")
 
 
 def _judge_completeness(findings: Findings, agreement: Agreement, paid: list[Movement]) -> None:

@@ -319,6 +319,8 @@ class World:
 
     def _signed(self, tx: str) -> None:
         self.story.signed.setdefault(tx, self.trace.add("key", f"signed {tx}"))
+        # Not the block that pays: a reorganisation may put the payment itself into an earlier one.
+        self.story.signed_at.setdefault(tx, self.network.head)
 
     def _on_the_wire(self, node: str, path: str, body: dict[str, Any]) -> None:
         if not path.endswith("broadcasthex"):

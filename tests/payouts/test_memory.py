@@ -8,6 +8,7 @@ import pytest
 from actors.broadcast_journal import BroadcastJournal
 from adapters.chains.tron.devnet.faults import HONEST, Conduct, Sending
 from engine.errors import Refusal
+from engine.ids import Instant
 from engine.payments.payout import TaskState, WaitsFor
 from engine.payments.velocity import PayoutPolicy
 from storage.database import Database
@@ -139,6 +140,23 @@ async def test_what_has_no_task_stays_as_evidence_until_the_chain_is_read_again(
     assert await Freezes(world.database).current() == []
     await world.settle(signer)
     assert len(world.transfers_to(world.payee_address)) == 1
+
+
+async def test_what_is_remembered_left_after_it_was_signed_though_the_clock_was_set_back(
+    world: World, backup: tuple[Take, Restore]
+) -> None:
+    take, restore = backup
+    first = await world.signer("before")
+    await world.pay()
+    await take()
+    assert (await first.turn()).signed == 1
+    first.stop()
+
+    await restore()
+    world.now = Instant(world.now - 60_000)
+    await world.signer("after")
+    assert await world.database.value("SELECT count(*) FROM payout_attempt WHERE status = 'live'") == 1
+    await world.check()
 
 
 async def test_several_forgotten_attempts_of_one_task_come_back_in_their_order(

@@ -27,6 +27,7 @@ def story(**changes: object) -> Story:
         agreements=[replace(AGREED)],
         approvals=[Approval("po_1", who, PAYEE, 700, 5) for who in "bc"],
         signed={"payment": 20},
+        signed_at={"payment": 29},
         final_states={"po_1.1": ("confirmed", "payment")},
     )
     told.allowed[TOKEN, PAYEE].append(Window(0))
