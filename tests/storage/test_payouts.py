@@ -19,6 +19,7 @@ from storage.address_book import AddressBook, NewWallet
 from storage.alarms import Alarms
 from storage.audit import Audit
 from storage.freezes import Freezes
+from storage.invariants.payouts import PAYOUTS
 from storage.payout_decisions import Decisions
 from storage.rows import AlreadyExistsDifferently
 from tests.payouts.world import (
@@ -435,6 +436,21 @@ async def test_what_was_signed_before_a_freeze_is_no_breach_though_a_clock_was_s
     await Freezes(world.database).enter(Scope.GLOBAL, "", "audit", world.says(ANNA))
     await AddressBook(world.database).revoke(WALLET, world.says(VERA))
     await world.check()
+
+
+@pytest.mark.parametrize("is_paid", [False, True])
+async def test_a_payout_of_more_than_came_in_is_found_before_and_after_it_is_paid(
+    world: World, is_paid: bool
+) -> None:
+    (p4,) = (each for each in PAYOUTS if each.name.startswith("P4 "))
+    signer = await world.signer()
+    await world.pay()
+    if is_paid:
+        await world.settle(signer)
+    assert await world.database.rows(p4.sql) == []
+    world.is_tampered = True
+    await world.database.rows("UPDATE payout_task SET amount_token = amount_token + 1 RETURNING 1")
+    assert len(await world.database.rows(p4.sql)) == 1
 
 
 async def test_a_company_that_is_frozen_neither_pays_nor_is_paid(world: World) -> None:
