@@ -1,9 +1,10 @@
 """The ledger's batches beside a loop of row locks, in one run: the same server, tables, accounts and transfers.
 
 `python -m benchmarks.ledger`. First both post the same transfers on two fresh databases and must end with the same
-balances. Then they take turns for some seconds each, so that the noise of the machine hits both. Group commit is
-256 callers that each wait for their own transfer. With `--grow`, how the cost of a transfer changes as the ledger
-fills up, to ten million by default.
+balances. Then they take turns for some seconds each, so that the noise of the machine hits both: 32 clients with
+row locks, and batches of several sizes from two callers, one of whom makes his next batch ready while the other's
+is posted. Group commit is 256 callers that each wait for their own transfer. With `--grow`, how the cost of a
+transfer changes as the ledger fills up, to ten million by default.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from rich.console import Console
 from benchmarks.harness import Machine, introduce, quantile, result, save, table
 from benchmarks.posting.load import Load, Shape, open_accounts
 from benchmarks.posting.row_locks import row_lock_loop
+from engine.ledger.postings import Transfer
 from storage import ledger
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
@@ -38,6 +40,10 @@ AIMS = {Shape.UNIFORM: 20.0, Shape.HOT: 80.0}
 """How many times as many transfers a second as the row-lock loop we want to post."""
 WAIT_AIM_MS = 100.0
 SEED = 4
+GROWN_BY = 8_000
+"""Transfers in each batch that fills the ledger."""
+_COMPARED_BATCHES = 4
+_MOST_PER_SECOND = 80_000
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -45,8 +51,10 @@ class Settings(msgspec.Struct, frozen=True):
 
     accounts: int = 10_000
     clients: int = 32
-    batch: int = 8_000
-    """As large as TigerBeetle's: the more transfers share a batch, the more of them share an account's update."""
+    batches: tuple[int, ...] = (1_000, 8_000, 16_000)
+    """Transfers in each; TigerBeetle's have up to 8,190. The more there are, the more share an update."""
+    posters: int = 2
+    """Callers that post batches. One posts at a time; more than two would only wait."""
     callers: int = 256
     seconds: float = 4.0
     rounds: int = 3
@@ -57,8 +65,10 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Transfers a second: the median of the rounds, and each."""
+    """Transfers a second: the median of the rounds, and each. `batch` is how many shared one."""
 
+    shape: Shape
+    batch: int
     batches: float
     row_locks: float
     ratio: float
@@ -92,7 +102,7 @@ class Report(msgspec.Struct, frozen=True):
 
     compared: int
     differences: list[str]
-    rates: dict[Shape, Rates]
+    rates: list[Rates]
     group_commit: dict[Shape, GroupCommit]
     growth: list[Growth]
 
@@ -101,10 +111,11 @@ async def ledger_benchmark(settings: Settings, folder: Path) -> Report:
     """Compare, then measure."""
     async with EmbeddedPostgres(folder) as server:
         differences = [difference for shape in Shape for difference in await _compare(server.dsn, shape, settings)]
-        rates, waits = {}, {}
+        rates: list[Rates] = []
+        waits = {}
         for shape in Shape:
             async with _books(server.dsn, "measured", settings) as (database, dsn, load):
-                rates[shape] = await _rates(database, dsn, load, shape, settings)
+                rates += await _rates(database, dsn, load, shape, settings)
                 waits[shape] = await _group_commit(database, load, shape, settings)
         growth = []
         if settings.grow:
@@ -122,9 +133,8 @@ async def _compare(server: str, shape: Shape, settings: Settings) -> list[str]:
     for name in ("batched", "locked"):
         async with _books(server, name, settings) as (database, dsn, load):
             if name == "batched":
-                for first in range(0, settings.compared, settings.batch):
-                    size = min(settings.batch, settings.compared - first)
-                    await _post(database, load, shape, size)
+                for _ in range(_COMPARED_BATCHES):
+                    await _post(database, load.batch(shape, settings.compared // _COMPARED_BATCHES))
                 breaches = [str(breach) for breach in await check(database)]
                 if not (await LedgerChain(database).verify()).is_intact:
                     breaches.append("the chain of hashes is broken")
@@ -143,39 +153,51 @@ async def _compare(server: str, shape: Shape, settings: Settings) -> list[str]:
 # ---------------------------------------------------------------------- rates
 
 
-async def _rates(database: Database, dsn: str, load: Load, shape: Shape, settings: Settings) -> Rates:
-    ours, theirs = [], []
+async def _rates(database: Database, dsn: str, load: Load, shape: Shape, settings: Settings) -> list[Rates]:
+    ours: dict[int, list[float]] = {batch: [] for batch in settings.batches}
+    theirs = []
     for _ in range(settings.rounds):
-        ours.append(await _batches(database, load, shape, settings))
+        for batch, rounds in ours.items():
+            rounds.append(await _batches(database, load, shape, batch, settings))
         posted, took = await row_lock_loop(dsn, settings.clients, partial(load.one, shape), settings.seconds)
         theirs.append(posted / took)
-    return Rates(
-        batches=round(median(ours), 1),
-        row_locks=round(median(theirs), 1),
-        ratio=round(median(ours) / median(theirs), 1),
-        aim=AIMS[shape],
-        batches_by_round=[round(rate, 1) for rate in ours],
-        row_locks_by_round=[round(rate, 1) for rate in theirs],
-    )
+    return [
+        Rates(
+            shape=shape,
+            batch=batch,
+            batches=round(median(rounds), 1),
+            row_locks=round(median(theirs), 1),
+            ratio=round(median(rounds) / median(theirs), 1),
+            aim=AIMS[shape],
+            batches_by_round=[round(rate, 1) for rate in rounds],
+            row_locks_by_round=[round(rate, 1) for rate in theirs],
+        )
+        for batch, rounds in ours.items()
+    ]
 
 
-async def _batches(database: Database, load: Load, shape: Shape, settings: Settings) -> float:
-    posted, took = 0, 0.0
-    while took < settings.seconds:
-        took += await _post(database, load, shape, settings.batch)
-        posted += settings.batch
-    return posted / took
-
-
-async def _post(database: Database, load: Load, shape: Shape, size: int) -> float:
-    """Post a batch in a transaction of its own; give the seconds until it was durable."""
-    transfers = load.batch(shape, size)
+async def _batches(database: Database, load: Load, shape: Shape, batch: int, settings: Settings) -> float:
+    """Let callers post batches, each in a transaction of its own; give how many transfers a second they posted."""
+    # Made before the clock starts, and enough of them: what is asked here is what posting takes.
+    ready = [load.batch(shape, batch) for _ in range(max(4, int(settings.seconds * _MOST_PER_SECOND / batch)))]
     began = time.perf_counter()
+    posted = 0
+
+    async def keep_posting() -> None:
+        nonlocal posted
+        while ready and time.perf_counter() < began + settings.seconds:
+            posted += await _post(database, ready.pop(0))
+
+    await asyncio.gather(*(keep_posting() for _ in range(settings.posters)))
+    return posted / (time.perf_counter() - began)
+
+
+async def _post(database: Database, transfers: list[Transfer]) -> int:
+    """Post a batch in a transaction of its own; give how many were posted."""
     async with database.transaction() as connection:
         answers = await ledger.post(connection, transfers)
-    took = time.perf_counter() - began
     assert all(answer.ok for answer in answers)
-    return took
+    return len(answers)
 
 
 async def _group_commit(database: Database, load: Load, shape: Shape, settings: Settings) -> GroupCommit:
@@ -209,9 +231,11 @@ async def _grow(database: Database, load: Load, settings: Settings) -> list[Grow
     growth, posted, took, counted = [], 0, 0.0, 0
     for mark in marks:
         while posted < mark:
-            took += await _post(database, load, Shape.UNIFORM, settings.batch)
-            posted += settings.batch
-            counted += settings.batch
+            transfers = load.batch(Shape.UNIFORM, GROWN_BY)
+            began = time.perf_counter()
+            counted += await _post(database, transfers)
+            took += time.perf_counter() - began
+            posted += GROWN_BY
         if counted:
             growth.append(Growth(posted, round(took / counted * 1e6, 1)))
             took, counted = 0.0, 0
@@ -228,7 +252,7 @@ async def _books(server: str, name: str, settings: Settings) -> AsyncIterator[tu
     dsn = server.replace("@/trellis?", f"@/{name}?")
     load = Load(settings.accounts, SEED)
     try:
-        async with Database(dsn, pool_size=2, name="ledger benchmark") as database:
+        async with Database(dsn, pool_size=settings.posters + 1, name="ledger benchmark") as database:
             await migrate(database)
             await open_accounts(database, load)
             yield database, dsn, load
@@ -248,14 +272,14 @@ def show(report: Report, console: Console) -> None:
     """Print the figures and what they mean for the aims."""
     rows = [
         (
-            shape,
+            f"{each.shape}, {each.batch:,} in a batch",
             f"{each.batches:,.0f}",
             f"{each.row_locks:,.0f}",
             f"{each.ratio} x",
             f"{each.aim:g} x",
             _word(each),
         )
-        for shape, each in report.rates.items()
+        for each in report.rates
     ]
     heads = ("transfers a second", "batches", "row locks", "ratio", "aim", "")
     table(console, "batches beside the row-lock loop", heads, rows)
@@ -284,7 +308,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each turn")
     parser.add_argument("--rounds", type=int, default=defaults.rounds)
-    parser.add_argument("--batch", type=int, default=defaults.batch)
+    parser.add_argument("--batches", type=int, nargs="+", default=defaults.batches, metavar="TRANSFERS")
     parser.add_argument("--callers", type=int, default=defaults.callers)
     parser.add_argument("--grow", type=int, nargs="?", const=10_000_000, default=0, metavar="TRANSFERS")
     settings = msgspec.structs.replace(defaults, **vars(parser.parse_args()))

@@ -59,6 +59,8 @@ class Summary(msgspec.Struct):
     crash_points: dict[str, int] = {}
     cells: int = 0
     findings: list[str] = []
+    repeated: list[str] = []
+    """Cases that could not be run the first time, and why; they were run again."""
     found_at: dict[str, int] = {}
     """Planted bug → the seed at which it was found; 0: it was not."""
     kills: KillReport | None = None
@@ -137,8 +139,8 @@ async def _kill(plan: Plan, folder: Path, tell: Callable[[str], None], summary: 
 async def find(name: str, among: Sequence[Worker], seeds_max: int = PLANTED_SEEDS_MAX) -> int:
     """Run seeds with a planted bug until it is found; give the first such seed, 0 for none."""
     jobs = (Job("planted", seed, name) for seed in range(1, seeds_max + 1))
-    reports = await share(jobs, list(among), lambda report: not report.is_clean)
-    return next((report.job.number for report in reports if not report.is_clean), 0)
+    reports = await share(jobs, list(among), lambda report: bool(report.findings))
+    return next((report.job.number for report in reports if report.findings), 0)
 
 
 def _telling(plan: Plan, tell: Callable[[str], None]) -> Callable[[Report], bool]:
@@ -149,8 +151,8 @@ def _telling(plan: Plan, tell: Callable[[str], None]) -> Callable[[Report], bool
     def told(report: Report) -> bool:
         nonlocal done
         done += 1
-        for line in report.findings:
-            tell(f"{report.job.kind} {report.job.number}: {line}")
+        for line in _findings(report):
+            tell(line)
         if done % TOLD_EVERY == 0:
             tell(f"{done} of {plan.rows + plan.seeds} cases")
         return 0 < plan.minutes * 60 < time.monotonic() - began_s
@@ -158,9 +160,16 @@ def _telling(plan: Plan, tell: Callable[[str], None]) -> Callable[[Report], bool
     return told
 
 
+def _findings(report: Report) -> list[str]:
+    lines = [*report.findings, f"could not be run: {report.died}"] if report.died else report.findings
+    return [f"{report.job.kind} {report.job.number}: {line}" for line in lines]
+
+
 def _add(summary: Summary, report: Report) -> None:
     job = report.job
-    summary.findings += [f"{job.kind} {job.number}: {line}" for line in report.findings]
+    summary.findings += _findings(report)
+    if report.repeated:
+        summary.repeated.append(f"{job.kind} {job.number}: {report.repeated}")
     summary.faults = dict(Counter(summary.faults) + Counter(report.faults))
     summary.crash_points = dict(Counter(summary.crash_points) + Counter(report.crash_points))
     if job.kind == "table":
@@ -181,6 +190,8 @@ def show(summary: Summary, console: Console) -> None:
         table(console, "Planted bugs", ("bug", "found at seed"), sorted(summary.found_at.items()))
     for line in (summary.findings + summary.kill_findings)[:FINDINGS_SHOWN]:
         console.print(f"[red]{line}[/red]")
+    for line in summary.repeated[:FINDINGS_SHOWN]:
+        console.print(f"run again: {line}")
     console.print(summary.line)
     console.print("[green]clean[/green]" if summary.is_clean else "[red]NOT CLEAN[/red]")
 
@@ -228,7 +239,7 @@ def tell(job: Job) -> bool:
     table(console, f"Seed {job.number}", ("", "count"), sorted(report.counts.items()))
     table(console, "What went wrong on purpose", ("fault", "times"), sorted(report.faults.items()))
     table(console, "Where processes died", ("crash point", "times"), sorted(report.crash_points.items()))
-    for line in report.findings:
+    for line in _findings(report):
         console.print(f"[red]{line}[/red]")
     console.print(f"trace {report.digest[:16]}: the same whenever this seed is run")
     return report.is_clean

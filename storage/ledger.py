@@ -288,6 +288,6 @@ def _quoted(value: str | None) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _numbers(values: Sequence[int | None]) -> str:
-    text = ",".join(map(str, values))
-    return f"{{{text.replace('None', 'NULL')}}}"
+def _numbers(values: list[Any]) -> str:
+    # Of whole numbers and None. A list writes itself faster than its members one by one.
+    return f"{{{str(values)[1:-1].replace('None', 'NULL')}}}"

@@ -26,9 +26,11 @@ class Report(msgspec.Struct):
     faults: dict[str, int] = {}
     crash_points: dict[str, int] = {}
     died: str = ""
-    """Why the case could not be run: a mistake of the simulation, not a finding."""
+    """Why the case could not be run: a mistake of the simulation or of the machine, which proves nothing."""
+    repeated: str = ""
+    """Why its first run came to nothing, if this is the second."""
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nothing was found."""
-        return not self.findings
+        """Tell whether it was run, and nothing was found."""
+        return not self.findings and not self.died

@@ -7,7 +7,9 @@ from rich.console import Console
 from benchmarks.ledger import Settings, ledger_benchmark, show
 from benchmarks.posting.load import Shape
 
-TINY = Settings(accounts=20, clients=4, batch=50, callers=8, seconds=0.05, rounds=1, compared=120, grow=2_000)
+TINY = Settings(
+    accounts=20, clients=4, batches=(20, 50), callers=8, seconds=0.05, rounds=1, compared=120, grow=2_000
+)
 
 
 async def test_batches_and_row_locks_end_with_the_same_books(folder: Path) -> None:
@@ -16,6 +18,9 @@ async def test_batches_and_row_locks_end_with_the_same_books(folder: Path) -> No
     show(report, console)
     assert report.differences == []
     assert report.compared == 2 * TINY.compared
-    assert set(report.rates) == set(report.group_commit) == set(Shape)
+    assert [(each.shape, each.batch) for each in report.rates] == [
+        (shape, batch) for shape in Shape for batch in (20, 50)
+    ]
+    assert set(report.group_commit) == set(Shape)
     assert report.growth[-1].transfers >= TINY.grow
     assert "240 transfers compared, 0 differences" in console.export_text()

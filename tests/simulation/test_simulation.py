@@ -57,6 +57,15 @@ async def test_the_whole_table_was_walked_and_every_crash_point_killed_somebody(
     assert set(POINTS) <= set(summary.crash_points)
 
 
+async def test_a_case_that_cannot_be_run_is_run_again_said_and_ends_no_other(among: list[Worker]) -> None:
+    impossible, world = await share([Job("no such kind", 1), Job("seed", 1, payouts=2)], among)
+    assert "said nothing" in impossible.repeated
+    assert "said nothing" in impossible.died
+    assert not impossible.is_clean
+    assert world.is_clean
+    assert world.counts["payouts"] > 0
+
+
 @pytest.mark.timeout(LIMIT_S)
 async def test_a_seed_that_is_run_again_is_the_same_story_to_the_last_event(among: list[Worker]) -> None:
     once = await share([Job("seed", seed) for seed in TWICE], among)
