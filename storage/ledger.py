@@ -124,8 +124,8 @@ async def expire_holds(connection: Connection, now: Instant) -> list[TransferId]
         Transfer(
             id=TransferId(f"hold_expired:{each['id']}"),
             kind="hold_expired",
-            debit=Account(each["debit"], each["asset"], Normal(each["debit_normal"]), each["debit_floor"]),
-            credit=Account(each["credit"], each["asset"], Normal(each["credit_normal"]), each["credit_floor"]),
+            debit=_side(each, "debit"),
+            credit=_side(each, "credit"),
             units=int(each["units"]),
             reference=each["reference"],
             at_ms=now,
@@ -137,6 +137,13 @@ async def expire_holds(connection: Connection, now: Instant) -> list[TransferId]
     for answer in await post(connection, endings):
         assert answer.ok, f"{answer.id}: {answer.result}"
     return [TransferId(each["id"]) for each in due]
+
+
+def _side(hold: asyncpg.Record, side: str) -> Account:
+    floor = hold[f"{side}_floor"]
+    return Account(
+        hold[side], hold["asset"], Normal(hold[f"{side}_normal"]), None if floor is None else int(floor)
+    )
 
 
 # ---------------------------------------------------------------------- for reading
@@ -288,6 +295,6 @@ def _quoted(value: str | None) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _numbers(values: list[Any]) -> str:
-    # Of whole numbers and None. A list writes itself faster than its members one by one.
-    return f"{{{str(values)[1:-1].replace('None', 'NULL')}}}"
+def _numbers(values: Sequence[int | None]) -> str:
+    text = ",".join(map(str, values))
+    return f"{{{text.replace('None', 'NULL')}}}"
