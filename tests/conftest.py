@@ -1,6 +1,5 @@
 """What every test may ask for: a real PostgreSQL server, started once, and a migrated database of its own."""
 
-import itertools
 import logging
 import shutil
 import tempfile
@@ -8,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from actors.cluster import Cluster
@@ -16,11 +14,10 @@ from actors.settings import load
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
+from tests.databases import TEMPLATE, execute, migrated_copy, named
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +29,8 @@ async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(home)
     try:
         await server.start()
-        await _execute(server.dsn, "CREATE DATABASE migrated")
-        async with Database(_named(server.dsn, "migrated"), pool_size=1) as template:
+        await execute(server.dsn, f"CREATE DATABASE {TEMPLATE}")
+        async with Database(named(server.dsn, TEMPLATE), pool_size=1) as template:
             await migrate(template)
         yield server
     finally:
@@ -44,16 +41,28 @@ async def postgres_server() -> AsyncIterator[EmbeddedPostgres]:
 @pytest.fixture(scope="module")
 async def postgres_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """Give each test module a migrated database of its own."""
-    name = f"test_{next(_numbers)}"
-    await _execute(postgres_server.dsn, f"CREATE DATABASE {name} TEMPLATE migrated")
-    yield _named(postgres_server.dsn, name)
-    await _execute(postgres_server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
+    async with migrated_copy(postgres_server) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="module")
 async def database(postgres_dsn: str) -> AsyncIterator[Database]:
     """Open the module's database."""
     async with Database(postgres_dsn, pool_size=8, name="tests") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """Give the test a migrated database of its own."""
+    async with migrated_copy(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def own_database(own_dsn: str) -> AsyncIterator[Database]:
+    """Open the test's own database."""
+    async with Database(own_dsn, pool_size=6, name="a test") as opened:
         yield opened
 
 
@@ -78,15 +87,3 @@ async def api(ray_cluster: Cluster) -> AsyncIterator["Api"]:
 
     async with an_installation() as caller:
         yield caller
-
-
-def _named(dsn: str, name: str) -> str:
-    return dsn.replace("@/trellis?", f"@/{name}?")
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

@@ -17,7 +17,6 @@ from storage.chain_cursor import watcher_lease
 from storage.database import Database
 from storage.leases import Lease, Leases
 from tests.invariants import assert_books_hold
-from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -27,7 +26,7 @@ class Died(BaseException):
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:  # noqa: F811
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:
     yield await SettlementWorld(own_database, tmp_path).begin()
     await assert_books_hold(own_database)
 

@@ -16,7 +16,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.freezes import Freezes
 from storage.payout_decisions import Decisions
 from storage.payout_memory import DatabaseRestored
-from tests.payouts.fixtures import execute
+from tests.databases import execute
 from tests.payouts.world import ANNA, BORIS, COIN, DAY_MS, HOT, USDT, World
 
 pytest_plugins = ["tests.payouts.fixtures"]

@@ -17,11 +17,8 @@ from storage import address_book, payouts
 from storage.address_book import AddressBook, NewWallet
 from storage.database import Database
 from tests.club import DAY, DOLLAR, HOUR, USDC, USDT, Club, command, fresh, hot_wallet_of, trader_of, wallet_of
-from tests.payouts.fixtures import own_database, own_dsn
 from tests.payouts.world import address
 from tests.scenarios.club_chain import ClubChain
-
-__all__ = ["own_database", "own_dsn"]
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from storage.ledger import Ledger
 from storage.payout_decisions import Decisions
 from storage.rows import AlreadyExistsDifferently
 from tests.invariants import assert_books_hold
-from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import ANNA, COIN, HOT, PAYER, TRX, USDT
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -34,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:  # noqa: F811
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:
     yield await SettlementWorld(own_database, tmp_path).begin()
     await assert_books_hold(own_database)
 

@@ -20,10 +20,7 @@ from storage.leases import Leases, StaleEpoch
 from storage.settlements import CloseReport, SettlementRow
 from storage.trust_sessions import TrustSessions
 from tests.club import DAY, DOLLAR, HOUR, NOON, USDT, wallet_of
-from tests.payouts.fixtures import own_database, own_dsn
 from tests.scenarios.club_chain import ClubChain
-
-__all__ = ["own_database", "own_dsn"]  # fixtures: each scenario has a database and a chain of its own
 
 CUTOFF = Instant(NOON + 4 * HOUR)  # 17:00 in Warsaw
 

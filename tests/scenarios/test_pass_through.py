@@ -16,13 +16,12 @@ from storage.ledger import Ledger
 from storage.payout_decisions import Decisions
 from storage.suspense import Suspense
 from tests.invariants import assert_books_hold
-from tests.payouts.fixtures import own_database, own_dsn  # noqa: F401  fixtures
 from tests.payouts.world import ANNA, COIN, PAYER, USDT, VERA
 from tests.scenarios.settlement_world import SettlementWorld
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:  # noqa: F811
+async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:
     yield await SettlementWorld(own_database, tmp_path).begin()
     await assert_books_hold(own_database)
 

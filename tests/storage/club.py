@@ -1,11 +1,8 @@
 """A club as rows (a payer with a hot wallet, a payee with an active address, their deals), and made-up blocks."""
 
 import hashlib
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-
-import asyncpg
 
 from engine.ids import CompanyId, DealId, HotWalletId, Instant, TxId, WalletId
 from engine.ledger import accounts
@@ -21,6 +18,7 @@ from storage.incoming import Incoming, Taken
 from storage.incoming_reversal import Reversals, RolledBack
 from storage.invariants import check
 from storage.leases import Lease, Leases
+from tests.databases import migrated_copy
 
 START = Instant(1_800_000_000_000)
 BLOCK_MS = 3_000
@@ -38,8 +36,6 @@ NEW_WALLET, NEW_ADDRESS, CHALLENGE = WalletId("wa_new"), "TNewOfPayer", 34_567
 
 USDT_BOOK = accounts.wallet(HOT, USDT.id)
 COIN_BOOK = accounts.wallet(HOT, TRX.id)
-
-_numbers = itertools.count(1)
 
 
 class Chain:
@@ -229,20 +225,9 @@ def _time(number: int) -> Instant:
 @asynccontextmanager
 async def fresh_club(server: EmbeddedPostgres, *, approvals: int = 0) -> AsyncIterator[Club]:
     """Give a club in a database of its own."""
-    name = f"club_{next(_numbers)}"
-    await _execute(server.dsn, f"CREATE DATABASE {name} TEMPLATE migrated")
-    async with Database(server.dsn.replace("@/trellis?", f"@/{name}?"), pool_size=4, name=name) as database:
+    async with migrated_copy(server) as dsn, Database(dsn, pool_size=4, name="club") as database:
         club = Club(database)
         await club.open(approvals=approvals)
         yield club
         # Attempts are made up here; that payouts keep their laws is seen where a signer signs.
         assert [breach for breach in await check(database) if breach.invariant.name[0] in "IW"] == []
-    await _execute(server.dsn, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()

@@ -23,9 +23,6 @@ from storage.invariants.sessions import SESSIONS
 from storage.invariants.trust import TRUST
 from storage.leases import Leases
 from tests.club import DAY, DOLLAR, HOUR, USDC, USDT, Club, command
-from tests.payouts.fixtures import own_database, own_dsn
-
-__all__ = ["own_database", "own_dsn"]
 
 STEPS = 40
 
