@@ -8,6 +8,7 @@ believes people, never the programs. How they talk to the engine is in `talk`, w
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.simulating.auditor import Agreement, Approval
@@ -68,6 +69,8 @@ class People:
         self._split: set[tuple[Firm, Firm]] = set()
         self._dollars: set[int] = set()
         """Whole dollars of all amounts so far: two within the tolerance of each other could not be told apart."""
+        self._paid_in: dict[str, tuple[Agreement, Firm, int]] = {}
+        """Transfer for a deal → for what, by whom, how much."""
         self._awaited_refunds: dict[str, tuple[Firm, int]] = {}
         """Late transfer → who paid, how much."""
 
@@ -117,6 +120,7 @@ class People:
         """Send everything once more that was said since then: the database has forgotten it, they have not."""
         self._parts.clear()
         await self._talk.again_since(moment)
+        await self._pay_again()
 
     # ------------------------------------------------------------------ plans
 
@@ -212,7 +216,19 @@ class People:
     async def _pay_in(self, agreement: Agreement, payer: Firm, units: int) -> None:
         tx = self._transfer(payer, units)
         agreement.units = min(units, agreement.units)
-        agreement.backing, agreement.is_off = tx, False
+        # Of two, the first: its payout may have been signed before all of it was forgotten.
+        agreement.backing, agreement.is_off = agreement.backing or tx, False
+        self._paid_in[tx] = (agreement, payer, units)
+
+    async def _pay_again(self) -> None:
+        """Pay once more where money was read while its deal was forgotten: it is in the payer's free funds."""
+        rows = await self._world.house.rows(
+            "SELECT tx_hash FROM incoming_tx WHERE tx_hash = ANY ($1) AND reason = 'unasked' ORDER BY tx_hash",
+            list(self._paid_in),
+        )
+        for row in rows:
+            again = partial(self._pay_in, *self._paid_in.pop(row["tx_hash"]))
+            self._paying.append((self._steps + 1, again))
 
     def _transfer(self, payer: Firm, units: int) -> str:
         network = self._world.network
