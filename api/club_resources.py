@@ -14,7 +14,7 @@ from engine.settlement.companies import Role
 from engine.settlement.deals import DealStatus, Mode
 from engine.settlement.offers import OfferStatus, Side
 from engine.settlement.tiers import Tier
-from storage.rows import PAGE_ROWS_MAX
+from storage.paging import PAGE_ROWS_MAX
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
 Id = Annotated[str, msgspec.Meta(min_length=3, max_length=80, pattern=r"^[a-z]{2}_[a-z0-9_:\-]+$")]

@@ -13,7 +13,7 @@ from engine.access.principals import Role, SessionId
 from engine.ids import Instant, UserId
 from storage.accounts import AccountRow
 from storage.bots import BotRow
-from storage.rows import PAGE_ROWS_MAX
+from storage.paging import PAGE_ROWS_MAX
 from storage.sessions import SessionRow
 from storage.users import UserRow
 

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from engine.errors import OutcomeUnknown, Refusal, Rejected, Retryable
 from storage.bots import AccountRemoved, BotArchived, BotInUse
+from storage.paging import BadCursor
 from storage.payout_memory import DatabaseRestored
-from storage.rows import AlreadyExistsDifferently, BadCursor
+from storage.rows import AlreadyExistsDifferently
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ import msgspec
 
 from engine.ids import BotId, Instant
 from storage.database import Connection, Database, transpose
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of
+from storage.paging import BY_PLACE, Page, read_page
+from storage.rows import columns
 
 
 class ActionRow(msgspec.Struct, frozen=True):
@@ -56,21 +57,6 @@ class Actions:
         limit: int = 50,
     ) -> Page[ActionRow]:
         """List a bot's log, newest first, of one level or of all."""
-        limit = page_limit(limit)
-        seq, ordinal = decode_cursor(cursor, int, int)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM bot_actions
-            WHERE bot = $1
-              AND ($2::int IS NULL OR level = $2)
-              AND ($3::bigint IS NULL OR (seq, ordinal) < ($3, $4::int))
-            ORDER BY seq DESC, ordinal DESC
-            LIMIT $5
-            """,
-            bot,
-            level,
-            seq,
-            ordinal,
-            limit + 1,
-        )
-        return page_of(records, ActionRow, limit, ("seq", "ordinal"))
+        select = f"SELECT {_COLUMNS} FROM bot_actions"
+        asked = {"bot = {}": bot, "level = {}": level}
+        return await read_page(self._database, select, asked, BY_PLACE, ActionRow, cursor, limit)

@@ -8,7 +8,8 @@ from engine.ids import Instant
 from engine.payments.alarms import AlarmKind, Severity
 from storage import outbox
 from storage.database import Connection, Database
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_rows
+from storage.paging import BY_ID, Page, read_page
+from storage.rows import columns, to_rows
 
 
 class AlarmRow(msgspec.Struct, frozen=True):
@@ -80,15 +81,8 @@ class Alarms:
 
     async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[AlarmRow]:
         """List all alarms, newest first."""
-        limit = page_limit(limit)
-        before, _ = decode_cursor(cursor, int, int)
-        records = await self._database.rows(
-            f"SELECT {columns(AlarmRow)} FROM alarm "
-            "WHERE ($1::bigint IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
-            before,
-            limit + 1,
-        )
-        return page_of(records, AlarmRow, limit, ("id", "id"))
+        select = f"SELECT {columns(AlarmRow)} FROM alarm"
+        return await read_page(self._database, select, {}, BY_ID, AlarmRow, cursor, limit)
 
     async def raise_alarm(
         self, kind: AlarmKind, subject: str, severity: Severity, detail: str, at_ms: Instant

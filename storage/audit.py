@@ -14,9 +14,11 @@ import msgspec
 
 from engine.ids import Instant
 from storage.database import Connection, Database, transpose
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of
+from storage.paging import Key, Page, read_page
+from storage.rows import columns
 
 _VERIFY_ROWS = 2000
+_BY_SEQ = Key(("seq",), tuple[int])
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
@@ -108,17 +110,8 @@ class Audit:
         self, *, target: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page[AuditRow]:
         """List entries, newest first, of one target or of all."""
-        limit = page_limit(limit)
-        before_seq, _ = decode_cursor(cursor, int, int)
-        records = await self._database.rows(
-            f"SELECT {columns(AuditRow)} FROM audit "
-            "WHERE ($1::text IS NULL OR target = $1) AND ($2::bigint IS NULL OR seq < $2) "
-            "ORDER BY seq DESC LIMIT $3",
-            target,
-            before_seq,
-            limit + 1,
-        )
-        return page_of(records, AuditRow, limit, ("seq", "seq"))
+        select = f"SELECT {columns(AuditRow)} FROM audit"
+        return await read_page(self._database, select, {"target = {}": target}, _BY_SEQ, AuditRow, cursor, limit)
 
     async def verify(self, anchor: AuditHead | None = None) -> AuditReport:
         """Recompute the whole chain; with `anchor`, also check that it still contains that head."""

@@ -15,16 +15,8 @@ from storage import audit
 from storage.database import Connection, Database
 from storage.events import notify_bot
 from storage.leases import bot_lease, guard
-from storage.rows import (
-    AlreadyExistsDifferently,
-    Page,
-    columns,
-    decode_cursor,
-    page_limit,
-    page_of,
-    to_row,
-    to_rows,
-)
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import AlreadyExistsDifferently, columns, to_row, to_rows
 
 
 class DesiredState(StrEnum):
@@ -145,28 +137,15 @@ class Bots:
         limit: int = 50,
     ) -> Page[BotRow]:
         """List bots, newest first, filtered by whatever is given."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM bots
-            WHERE ($1::text IS NULL OR owner = $1)
-              AND ($2::text[] IS NULL OR desired_state = ANY ($2))
-              AND ($3::text[] IS NULL OR status = ANY ($3))
-              AND ($4::boolean IS NULL OR (archived_at_ms IS NOT NULL) = $4)
-              AND ($5::bigint IS NULL OR (created_at_ms, id) < ($5, $6::text))
-            ORDER BY created_at_ms DESC, id DESC
-            LIMIT $7
-            """,
-            owner,
-            desired_states,
-            statuses,
-            archived,
-            created_at_ms,
-            last_id,
-            limit + 1,
+        asked = {
+            "owner = {}": owner,
+            "desired_state = ANY ({})": desired_states,
+            "status = ANY ({})": statuses,
+            "(archived_at_ms IS NOT NULL) = {}": archived,
+        }
+        return await read_page(
+            self._database, f"SELECT {_COLUMNS} FROM bots", asked, BY_CREATION, BotRow, cursor, limit
         )
-        return page_of(records, BotRow, limit, ("created_at_ms", "id"))
 
     async def needing_a_process(self, owner: UserId | None = None) -> list[BotRow]:
         """List every bot (of an owner) that must run somewhere: what the supervisor compares with.

@@ -12,16 +12,12 @@ from engine.errors import Refusal
 from engine.ids import Instant
 from storage import audit
 from storage.database import Connection, Database
-from storage.rows import (
-    AlreadyExistsDifferently,
-    Page,
-    columns,
-    decode_cursor,
-    page_limit,
-    page_of,
-)
+from storage.paging import Key, Page, read_page
+from storage.rows import AlreadyExistsDifferently, columns
 
 T = TypeVar("T")
+
+_BY_TIME = Key(("at_ms", "id"), tuple[int, str])
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -77,18 +73,11 @@ class Refusals:
         self, *, target: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page[RefusedRow]:
         """List refused wishes, newest first, about one thing or all."""
-        limit = page_limit(limit)
-        at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"SELECT {columns(RefusedRow)} FROM club_command "
-            "WHERE refusal IS NOT NULL AND ($1::text IS NULL OR target = $1) "
-            "AND ($2::bigint IS NULL OR (at_ms, id) < ($2, $3::text)) ORDER BY at_ms DESC, id DESC LIMIT $4",
-            target,
-            at_ms,
-            last_id,
-            limit + 1,
+        refused = "(SELECT * FROM club_command WHERE refusal IS NOT NULL) AS refused"
+        select = f"SELECT {columns(RefusedRow)} FROM {refused}"
+        return await read_page(
+            self._database, select, {"target = {}": target}, _BY_TIME, RefusedRow, cursor, limit
         )
-        return page_of(records, RefusedRow, limit, ("at_ms", "id"))
 
 
 async def _note(connection: Connection, command: Command, name: str, target: str, content: Any) -> bool:

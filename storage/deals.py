@@ -52,15 +52,8 @@ from storage import (
 )
 from storage.club_commands import Command
 from storage.database import Connection, Database
-from storage.rows import (
-    Page,
-    columns,
-    decode_cursor,
-    page_limit,
-    page_of,
-    to_money_row,
-    to_plain,
-)
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import columns, to_money_row, to_plain
 
 TOPIC = "deal"
 _COLUMNS = columns(Deal)
@@ -249,21 +242,9 @@ class Deals:
         self, *, company: CompanyId | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page[Deal]:
         """List deals, newest first, that a company has a part in, or all."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM deal
-            WHERE ($1::text IS NULL OR payer_company_id = $1 OR payee_company_id = $1)
-              AND ($2::bigint IS NULL OR (created_at_ms, id) < ($2, $3::text))
-            ORDER BY created_at_ms DESC, id DESC LIMIT $4
-            """,
-            company,
-            created_at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, Deal, limit, ("created_at_ms", "id"), to_money_row)
+        select = f"SELECT {_COLUMNS} FROM deal"
+        asked = {"{} IN (payer_company_id, payee_company_id)": company}
+        return await read_page(self._database, select, asked, BY_CREATION, Deal, cursor, limit, to_money_row)
 
     async def _accept(self, connection: Connection, asked: AcceptOffer, command: Command) -> Deal | Refusal:
         offer = await offers.held(connection, asked.offer_id)

@@ -11,9 +11,11 @@ import msgspec
 from engine.ids import BotId, ExecutionId, Instant, LinkId
 from engine.trading.orders import Side
 from storage.database import Connection, Database, transpose
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of
+from storage.paging import BY_PLACE, Key, Page, read_page
+from storage.rows import columns
 
 DAY_MS = 86_400_000
+BY_TIME = Key(("at_ms", "exec_id"), tuple[int, str])
 
 
 class ExecutionRow(msgspec.Struct, frozen=True):
@@ -163,66 +165,19 @@ class Executions:
         limit: int = 50,
     ) -> Page[ExecutionRow]:
         """List executions of a bot, newest first, filtered by whatever is given; `until_ms` is not included."""
-        limit = page_limit(limit)
-        at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_EXECUTION} FROM executions
-            WHERE bot = $1
-              AND ($2::text IS NULL OR link_id = $2)
-              AND ($3::bigint IS NULL OR at_ms >= $3)
-              AND ($4::bigint IS NULL OR at_ms < $4)
-              AND ($5::bigint IS NULL OR (at_ms, exec_id) < ($5, $6::text))
-            ORDER BY at_ms DESC, exec_id DESC
-            LIMIT $7
-            """,
-            bot,
-            link_id,
-            since_ms,
-            until_ms,
-            at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, ExecutionRow, limit, ("at_ms", "exec_id"))
+        select = f"SELECT {_EXECUTION} FROM executions"
+        asked = {"bot = {}": bot, "link_id = {}": link_id, "at_ms >= {}": since_ms, "at_ms < {}": until_ms}
+        return await read_page(self._database, select, asked, BY_TIME, ExecutionRow, cursor, limit)
 
     async def round_trips(
         self, bot: BotId, *, level: int | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page[RoundTripRow]:
         """List round trips of a bot, newest first, of one level or of all."""
-        limit = page_limit(limit)
-        seq, ordinal = decode_cursor(cursor, int, int)
-        records = await self._database.rows(
-            f"""
-            SELECT {_ROUND_TRIP} FROM round_trips
-            WHERE bot = $1
-              AND ($2::int IS NULL OR level = $2)
-              AND ($3::bigint IS NULL OR (seq, ordinal) < ($3, $4::int))
-            ORDER BY seq DESC, ordinal DESC
-            LIMIT $5
-            """,
-            bot,
-            level,
-            seq,
-            ordinal,
-            limit + 1,
-        )
-        return page_of(records, RoundTripRow, limit, ("seq", "ordinal"))
+        select = f"SELECT {_ROUND_TRIP} FROM round_trips"
+        asked = {"bot = {}": bot, "level = {}": level}
+        return await read_page(self._database, select, asked, BY_PLACE, RoundTripRow, cursor, limit)
 
     async def funding(self, bot: BotId, *, cursor: str | None = None, limit: int = 50) -> Page[FundingRow]:
         """List funding payments of a bot, newest first."""
-        limit = page_limit(limit)
-        at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_FUNDING} FROM funding_payments
-            WHERE bot = $1 AND ($2::bigint IS NULL OR (at_ms, exec_id) < ($2, $3::text))
-            ORDER BY at_ms DESC, exec_id DESC
-            LIMIT $4
-            """,
-            bot,
-            at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, FundingRow, limit, ("at_ms", "exec_id"))
+        select = f"SELECT {_FUNDING} FROM funding_payments"
+        return await read_page(self._database, select, {"bot = {}": bot}, BY_TIME, FundingRow, cursor, limit)

@@ -37,7 +37,8 @@ from storage import address_book, alarms, assets, chain_cursor, deals, freezes, 
 from storage.chain_cursor import ForeignParent, watcher_lease
 from storage.database import Connection, Database
 from storage.leases import guard
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_money_row, to_rows
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import columns, to_money_row, to_rows
 
 LATE_WITHIN_MS = 30 * 24 * 3_600_000
 """So long after a deal has ended, its transfer is still recognised as late."""
@@ -174,22 +175,11 @@ class Incoming:
         limit: int = 50,
     ) -> Page[IncomingRow]:
         """List transfers, newest first, of one company or all, of one status or all."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM incoming_tx
-            WHERE ($1::text IS NULL OR company_id = $1) AND ($2::text IS NULL OR status = $2)
-              AND ($3::bigint IS NULL OR (created_at_ms, id) < ($3, $4::text))
-            ORDER BY created_at_ms DESC, id DESC LIMIT $5
-            """,
-            company,
-            status,
-            created_at_ms,
-            last_id,
-            limit + 1,
+        select = f"SELECT {_COLUMNS} FROM incoming_tx"
+        asked = {"company_id = {}": company, "status = {}": status}
+        return await read_page(
+            self._database, select, asked, BY_CREATION, IncomingRow, cursor, limit, to_money_row
         )
-        return page_of(records, IncomingRow, limit, ("created_at_ms", "id"), to_money_row)
 
 
 async def _fresh(

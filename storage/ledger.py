@@ -18,12 +18,14 @@ from engine.ledger.balances import Balance
 from engine.ledger.postings import Phase, Posted, Posting, Transfer
 from engine.money import AssetId
 from storage.database import Connection, Database
-from storage.rows import Page, decode_cursor, page_limit, page_of
+from storage.paging import Key, Page, page_limit
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+_BY_BATCH = Key(("batch", "seq"), tuple[int, int])
 
 # Arrays travel as text: a column of five hundred is one value for the client to encode, and the server reads an
 # array's text faster than the client can write its binary form.
-Row = TypeVar("Row", bound=msgspec.Struct)
-
 _POST = """
 SELECT results, ways FROM ledger_post(
     $1::text::text[], $2::text::text[], $3::text::text[], $4::text::numeric[], $5::text::text[], $6::text::text[],
@@ -184,7 +186,7 @@ class Ledger:
     ) -> Page[Entry]:
         """List an account's transfers, newest first."""
         limit = page_limit(limit)
-        batch, before = decode_cursor(cursor, int, int)
+        batch, before = (None, None) if cursor is None else _BY_BATCH.read(cursor)
         code = account.code if isinstance(account, Account) else account
         # Every batch that touched the account has one transfer of it at least, so `limit` steps back are enough.
         records = await self._database.rows(
@@ -209,7 +211,7 @@ class Ledger:
             before,
             limit + 1,
         )
-        return page_of(records, Entry, limit, ("batch", "seq"), _whole)
+        return _BY_BATCH.cut(records, limit, Entry, _whole)
 
 
 def _whole(record: asyncpg.Record, kind: type[Row]) -> Row:

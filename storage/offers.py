@@ -9,7 +9,8 @@ from engine.settlement.offers import NewOffer, Offer, OfferStatus
 from storage import assets, audit, club_commands, companies
 from storage.club_commands import Command
 from storage.database import Connection, Database
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_money_row, to_plain
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import columns, to_money_row, to_plain
 
 _COLUMNS = columns(Offer)
 
@@ -118,22 +119,9 @@ class Offers:
         limit: int = 50,
     ) -> Page[Offer]:
         """List offers, newest first, of one company or all, in one status or any."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM offer
-            WHERE ($1::text IS NULL OR company_id = $1) AND ($2::text IS NULL OR status = $2)
-              AND ($3::bigint IS NULL OR (created_at_ms, id) < ($3, $4::text))
-            ORDER BY created_at_ms DESC, id DESC LIMIT $5
-            """,
-            company,
-            status,
-            created_at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, Offer, limit, ("created_at_ms", "id"), to_money_row)
+        select = f"SELECT {_COLUMNS} FROM offer"
+        asked = {"company_id = {}": company, "status = {}": status}
+        return await read_page(self._database, select, asked, BY_CREATION, Offer, cursor, limit, to_money_row)
 
 
 async def _audit(connection: Connection, command: Command, name: str, before: Offer | None, after: Offer) -> None:

@@ -8,7 +8,8 @@ import msgspec
 from engine.ids import BotId, Instant, LinkId, VenueOrderId
 from engine.trading.orders import OrderKind, Side
 from storage.database import Connection, Database, transpose
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_row, to_rows
+from storage.paging import Key, Page, read_page
+from storage.rows import columns, to_row, to_rows
 
 
 class OrderRow(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class OrderRow(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = columns(OrderRow)
+_BY_CREATION = Key(("created_at_ms", "link_id"), tuple[int, str])
 
 
 async def write(connection: Connection, bot: BotId, rows: Sequence[OrderRow]) -> None:
@@ -93,25 +95,12 @@ class Orders:
         limit: int = 50,
     ) -> Page[OrderRow]:
         """List orders of a bot, newest first, filtered by whatever is given; `until_ms` is not included."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"""
-            SELECT {_COLUMNS} FROM orders
-            WHERE bot = $1
-              AND ($2::text[] IS NULL OR status = ANY ($2))
-              AND ($3::bigint IS NULL OR created_at_ms >= $3)
-              AND ($4::bigint IS NULL OR created_at_ms < $4)
-              AND ($5::bigint IS NULL OR (created_at_ms, link_id) < ($5, $6::text))
-            ORDER BY created_at_ms DESC, link_id DESC
-            LIMIT $7
-            """,
-            bot,
-            statuses,
-            since_ms,
-            until_ms,
-            created_at_ms,
-            last_id,
-            limit + 1,
+        asked = {
+            "bot = {}": bot,
+            "status = ANY ({})": statuses,
+            "created_at_ms >= {}": since_ms,
+            "created_at_ms < {}": until_ms,
+        }
+        return await read_page(
+            self._database, f"SELECT {_COLUMNS} FROM orders", asked, _BY_CREATION, OrderRow, cursor, limit
         )
-        return page_of(records, OrderRow, limit, ("created_at_ms", "link_id"))

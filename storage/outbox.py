@@ -11,7 +11,8 @@ import msgspec
 
 from engine.ids import Instant
 from storage.database import Connection, Database
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_rows
+from storage.paging import BY_ID, Page, read_page
+from storage.rows import columns, to_rows
 
 ATTEMPTS_MAX = 12
 RETRY_FIRST_MS = 1_000
@@ -184,16 +185,8 @@ class Outbox:
 
     async def page(self, topic: str, *, cursor: str | None = None, limit: int = 50) -> Page[ShownEvent]:
         """List the events of a topic, newest first, whether or not they have arrived."""
-        limit = page_limit(limit)
-        before_id, _ = decode_cursor(cursor, int, int)
-        records = await self._database.rows(
-            f"SELECT {columns(ShownEvent)} FROM outbox "
-            "WHERE topic = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
-            topic,
-            before_id,
-            limit + 1,
-        )
-        return page_of(records, ShownEvent, limit, ("id", "id"))
+        select = f"SELECT {columns(ShownEvent)} FROM outbox"
+        return await read_page(self._database, select, {"topic = {}": topic}, BY_ID, ShownEvent, cursor, limit)
 
     async def backlog(self) -> tuple[int, int]:
         """Count the unpublished events, and give the age of the oldest in milliseconds."""

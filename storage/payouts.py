@@ -7,7 +7,6 @@ is no payout. A payout's id follows from what it pays for, so asking twice gives
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from engine.errors import Refusal
@@ -33,15 +32,8 @@ from storage import audit, ledger, outbox, payout_memory
 from storage.address_book import allowed_wallet
 from storage.database import Connection, Database, transpose
 from storage.events import wake_signers
-from storage.rows import (
-    AlreadyExistsDifferently,
-    Page,
-    columns,
-    decode_cursor,
-    encode_cursor,
-    page_limit,
-    to_money_row,
-)
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import AlreadyExistsDifferently, columns, to_money_row
 
 
 class _Planned(msgspec.Struct, frozen=True):
@@ -118,42 +110,31 @@ class Payouts:
     async def get(self, payout: PayoutId) -> PayoutRow | None:
         """Find a payout with its transfers."""
         records = await self._database.rows(f"{_SHOWN} WHERE payout.id = $1", payout)
-        return (await self._with_tasks(records))[0] if records else None
+        found = await self._with_tasks([to_money_row(record, PayoutRow) for record in records])
+        return found[0] if found else None
 
     async def page(
         self, *, company: CompanyId | None = None, cursor: str | None = None, limit: int = 50
     ) -> Page[PayoutRow]:
         """List payouts, newest first: of all, or those that a company pays or is paid by."""
-        limit = page_limit(limit)
-        at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"{_SHOWN} WHERE ($1::text IS NULL OR $1 IN (payout.company_id, payee_id)) "
-            "AND ($2::bigint IS NULL OR (payout.created_at_ms, payout.id) < ($2, $3::text)) "
-            "ORDER BY payout.created_at_ms DESC, payout.id DESC LIMIT $4",
-            company,
-            at_ms,
-            last_id,
-            limit + 1,
-        )
-        rows = await self._with_tasks(records[:limit])
-        more = len(records) > limit
-        return Page(rows, encode_cursor([rows[-1].created_at_ms, rows[-1].id]) if more else None)
+        asked = {"{} IN (payout.company_id, payee_id)": company}
+        page = await read_page(self._database, _SHOWN, asked, BY_CREATION, PayoutRow, cursor, limit, to_money_row)
+        return Page(await self._with_tasks(page.items), page.next_cursor)
 
     async def counts(self) -> dict[TaskState, int]:
         """Count the transfers in each state."""
         records = await self._database.rows("SELECT state, count(*) AS count FROM payout_task GROUP BY state")
         return {TaskState(record["state"]): record["count"] for record in records}
 
-    async def _with_tasks(self, records: Sequence[asyncpg.Record]) -> list[PayoutRow]:
+    async def _with_tasks(self, payouts: Sequence[PayoutRow]) -> list[PayoutRow]:
         found = await self._database.rows(
             f"SELECT {columns(TaskRow)} FROM payout_task WHERE payout_id = ANY ($1) ORDER BY payout_id, part",
-            [record["id"] for record in records],
+            [payout.id for payout in payouts],
         )
         tasks: dict[PayoutId, list[TaskRow]] = {}
         for task in found:
             tasks.setdefault(task["payout_id"], []).append(to_money_row(task, TaskRow))
-        payouts = [to_money_row(record, PayoutRow) for record in records]
-        return [msgspec.structs.replace(one, tasks=tasks.get(one.id, [])) for one in payouts]
+        return [msgspec.structs.replace(payout, tasks=tasks.get(payout.id, [])) for payout in payouts]
 
 
 _SHOWN = """

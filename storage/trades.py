@@ -13,8 +13,8 @@ import msgspec
 from engine.ids import BotId, ExecutionId, Instant, LinkId, UserId
 from engine.trading.orders import Side
 from storage.database import Database
-from storage.executions import DAY_MS
-from storage.rows import PAGE_ROWS_MAX, Page, decode_cursor, page_limit, page_of
+from storage.executions import BY_TIME, DAY_MS
+from storage.paging import PAGE_ROWS_MAX, Bound, Page, page_limit
 
 
 class TradeRow(msgspec.Struct, frozen=True):
@@ -76,9 +76,8 @@ class Trades:
     async def page(self, wanted: TradeFilter, *, cursor: str | None = None, limit: int = 50) -> Page[TradeRow]:
         """List trades, newest first."""
         limit = page_limit(limit)
-        before = decode_cursor(cursor, int, str)
-        bound = _Bound()
-        bots, fills, rows = _bots(wanted, bound), _fills(wanted, before, bound), bound(limit + 1)
+        bound = Bound()
+        bots, fills, rows = _bots(wanted, bound), _fills(wanted, cursor, bound), bound(limit + 1)
         # Whatever is on the page belongs to the bots whose newest rows are the newest: no others need be read.
         records = await self._database.rows(
             f"""
@@ -86,20 +85,20 @@ class Trades:
                 SELECT bots.*, newest.at_ms AS newest_ms, newest.exec_id AS newest_id
                 FROM ({bots}) AS bots
                 CROSS JOIN LATERAL (
-                    SELECT at_ms, exec_id FROM executions WHERE executions.bot = bots.id {fills} LIMIT 1
+                    SELECT at_ms, exec_id FROM executions WHERE executions.bot = bots.id AND {fills} LIMIT 1
                 ) AS newest
                 ORDER BY newest_ms DESC, newest_id DESC LIMIT {rows}
             )
             SELECT wanted.id AS bot, wanted.name AS bot_name, symbol, base, quote, exec_id, link_id, side, price,
                    quantity, price * quantity AS value, fee, fee_asset, is_maker, at_ms
             FROM wanted CROSS JOIN LATERAL (
-                SELECT * FROM executions WHERE executions.bot = wanted.id {fills} LIMIT {rows}
+                SELECT * FROM executions WHERE executions.bot = wanted.id AND {fills} LIMIT {rows}
             ) AS fills
             ORDER BY at_ms DESC, exec_id DESC LIMIT {rows}
             """,
             *bound.values,
         )
-        return page_of(records, TradeRow, limit, ("at_ms", "exec_id"))
+        return BY_TIME.cut(records, limit, TradeRow)
 
     async def all(self, wanted: TradeFilter) -> AsyncIterator[list[TradeRow]]:
         """Read every trade, newest first, page by page: an export may be larger than memory."""
@@ -142,48 +141,29 @@ class Trades:
         span: tuple[int | None, int | None] = (None, None),
     ) -> list[Any]:
         """Sum a table of lives, of days or of rows, over a span of its time."""
-        bound = _Bound()
+        bound = Bound()
         bots = _bots(wanted, bound)
-        conditions = _and(bound, ("side =", wanted.side), (f"{time} >=", span[0]), (f"{time} <", span[1]))
+        asked = bound.all_of({"side = {}": wanted.side, f"{time} >= {{}}": span[0], f"{time} < {{}}": span[1]})
         return await self._database.rows(
             f"""
             SELECT quote, side, fee_asset, {sums}
             FROM ({bots}) AS wanted JOIN {table} AS traded ON traded.bot = wanted.id
-            WHERE true {conditions} GROUP BY 1, 2, 3
+            WHERE {asked} GROUP BY 1, 2, 3
             """,
             *bound.values,
         )
 
 
-class _Bound:
-    """The values of a statement. Calling it binds one and gives its place.
-
-    A statement holds only the conditions that are asked for: a plan for "this, or nothing" is four times slower.
-    """
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-
-    def __call__(self, value: Any) -> str:
-        self.values.append(value)
-        return f"${len(self.values)}"
+def _bots(wanted: TradeFilter, bound: Bound) -> str:
+    asked = bound.all_of(
+        {"owner = {}": wanted.owner, "id = {}": wanted.bot, "config ->> 'symbol' = {}": wanted.symbol}
+    )
+    return f"SELECT id, name, config ->> 'symbol' AS symbol, base, quote FROM bots WHERE {asked}"
 
 
-def _and(bound: _Bound, *conditions: tuple[str, Any]) -> str:
-    return " ".join(f"AND {words} {bound(value)}" for words, value in conditions if value is not None)
-
-
-def _bots(wanted: TradeFilter, bound: _Bound) -> str:
-    asked = _and(bound, ("owner =", wanted.owner), ("id =", wanted.bot), ("config ->> 'symbol' =", wanted.symbol))
-    return f"SELECT id, name, config ->> 'symbol' AS symbol, base, quote FROM bots WHERE true {asked}"
-
-
-def _fills(wanted: TradeFilter, before: tuple[Any, Any], bound: _Bound) -> str:
-    asked = _and(bound, ("side =", wanted.side), ("at_ms >=", wanted.since_ms), ("at_ms <", wanted.until_ms))
-    at_ms, exec_id = before
-    if at_ms is not None:
-        asked += f" AND (at_ms, exec_id) < ({bound(at_ms)}, {bound(exec_id)})"
-    return f"{asked} ORDER BY at_ms DESC, exec_id DESC"
+def _fills(wanted: TradeFilter, cursor: str | None, bound: Bound) -> str:
+    asked = bound.all_of({"side = {}": wanted.side, "at_ms >= {}": wanted.since_ms, "at_ms < {}": wanted.until_ms})
+    return f"{asked} AND {BY_TIME.behind(cursor, bound)} ORDER BY {BY_TIME.newest_first}"
 
 
 def split_span(

@@ -8,9 +8,11 @@ from engine.settlement.deals import Deal
 from engine.settlement.trust_pairs import Session, SessionStatus, TrustPair
 from storage import trust_pairs
 from storage.database import Connection, Database
-from storage.rows import Page, columns, decode_cursor, page_limit, page_of, to_money_row, to_row
+from storage.paging import Key, Page, read_page
+from storage.rows import columns, to_money_row, to_row
 
 DUE_AT_ONCE = 25
+_BY_CUTOFF = Key(("cutoff_at_ms", "id"), tuple[int, str])
 """So many days are closed in one transaction at most: it must end well before the database's own limit."""
 
 COLUMNS = (
@@ -166,18 +168,8 @@ class TrustSessions:
 
     async def page(self, pair: PairId, *, cursor: str | None = None, limit: int = 50) -> Page[Session]:
         """List a pair's sessions, newest first."""
-        limit = page_limit(limit)
-        cutoff_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"SELECT {COLUMNS} FROM trust_session WHERE pair_id = $1 "
-            "AND ($2::bigint IS NULL OR (cutoff_at_ms, id) < ($2, $3::text)) "
-            "ORDER BY cutoff_at_ms DESC, id DESC LIMIT $4",
-            pair,
-            cutoff_at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, Session, limit, ("cutoff_at_ms", "id"))
+        select = f"SELECT {COLUMNS} FROM trust_session"
+        return await read_page(self._database, select, {"pair_id = {}": pair}, _BY_CUTOFF, Session, cursor, limit)
 
 
 async def _is_closed(connection: Connection, session: TrustSessionId) -> bool:

@@ -9,7 +9,8 @@ from engine.access.principals import Role
 from engine.ids import Instant, UserId
 from storage import audit
 from storage.database import Connection, Database
-from storage.rows import Page, decode_cursor, page_limit, page_of, to_row
+from storage.paging import BY_CREATION, Page, read_page
+from storage.rows import to_row
 from storage.sessions import end_all
 
 ACTIVE = "active"
@@ -109,16 +110,7 @@ class Users:
 
     async def page(self, *, cursor: str | None = None, limit: int = 50) -> Page[UserRow]:
         """List people, newest first."""
-        limit = page_limit(limit)
-        created_at_ms, last_id = decode_cursor(cursor, int, str)
-        records = await self._database.rows(
-            f"{_SELECT} WHERE ($1::bigint IS NULL OR (created_at_ms, id) < ($1, $2::text)) "
-            "ORDER BY created_at_ms DESC, id DESC LIMIT $3",
-            created_at_ms,
-            last_id,
-            limit + 1,
-        )
-        return page_of(records, UserRow, limit, ("created_at_ms", "id"))
+        return await read_page(self._database, _SELECT, {}, BY_CREATION, UserRow, cursor, limit)
 
     async def has_operator(self) -> bool:
         """Tell whether somebody can sign in as the operator."""

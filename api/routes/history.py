@@ -18,7 +18,7 @@ from engine.trading.orders import OrderStatus
 from storage.actions import ActionRow
 from storage.executions import ExecutionRow, FundingRow, RoundTripRow
 from storage.orders import OrderRow
-from storage.rows import PAGE_ROWS_MAX, Page
+from storage.paging import PAGE_ROWS_MAX, Page
 
 routes = Routes("History")
 

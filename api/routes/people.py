@@ -23,7 +23,7 @@ from engine.access.principals import Access, Principal
 from engine.ids import Instant, UserId
 from storage.audit import AuditRow
 from storage.outbox import ShownEvent
-from storage.rows import Page
+from storage.paging import Page
 from storage.users import ACTIVE, DISABLED
 
 routes = Routes("People")

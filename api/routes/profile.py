@@ -27,7 +27,7 @@ from api.services import Services
 from engine.access.principals import Principal, SessionId
 from engine.access.rates import RateClass
 from engine.errors import Refusal
-from storage.rows import PAGE_ROWS_MAX
+from storage.paging import PAGE_ROWS_MAX
 
 routes = Routes("Profile")
 

@@ -25,7 +25,7 @@ from storage.database import Database
 from storage.executions import Executions
 from storage.journal import Journal
 from storage.orders import Orders
-from storage.rows import PAGE_ROWS_MAX, Page
+from storage.paging import PAGE_ROWS_MAX, Page
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -14,7 +14,8 @@ from storage.audit import Audit
 from storage.bots import BotRow, Bots, DesiredState, NewBot, VersionConflict
 from storage.database import Database
 from storage.leases import Lease
-from storage.rows import PAGE_ROWS_MAX, AlreadyExistsDifferently, BadCursor
+from storage.paging import PAGE_ROWS_MAX, BadCursor
+from storage.rows import AlreadyExistsDifferently
 from storage.seed import OPERATOR, PAPER_ACCOUNT, seed
 from storage.users import Users
 from tests.factories import new_bot_id

@@ -19,7 +19,7 @@ from storage.journal import Journal, JournalBatch
 from storage.leases import Lease, Leases, bot_lease
 from storage.metrics import Metrics
 from storage.orders import Orders
-from storage.rows import PAGE_ROWS_MAX, Page
+from storage.paging import PAGE_ROWS_MAX, Page
 from storage.seed import OPERATOR, PAPER_ACCOUNT
 from tests.factories import new_bot_id
 from tests.storage.conftest import CONFIG, action, entries, execution, metric, order, round_trip
