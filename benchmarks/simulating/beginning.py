@@ -6,11 +6,12 @@ once, in the template; a worker makes the same blocks again, which costs nothing
 """
 
 from actors.chain_watcher import ChainWatcher, WatcherPolicy
+from adapters.chains.direct import DirectTransport
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron.payouts import TronPayouts
 from benchmarks.simulating import club
 from benchmarks.simulating.club import DEPOSIT, FIRMS, PAIRS, TRX, USDT
-from benchmarks.simulating.network import NODES, SOLID_LAG, SUN, Network, Time, Wire, address
+from benchmarks.simulating.network import NODES, SOLID_LAG, SUN, Network, Time, address
 from engine.errors import Refusal
 from engine.ids import Instant, PairId
 from engine.ledger import templates
@@ -65,7 +66,7 @@ async def _read_the_chain(database: Database, network: Network) -> None:
     leases = Leases(database)
     lease = await leases.acquire(watcher_lease(Chain.TRON), "the beginning", LEASE_MS)
     assert lease is not None
-    pool = NodePool(Chain.TRON, NODES, Wire(network, lambda *_: None), network.time, lambda *_: None)
+    pool = NodePool(Chain.TRON, NODES, DirectTransport(network.devnet), network.time, lambda *_: None)
     chain = TronPayouts(pool, network.time)
     watcher = ChainWatcher(Chain.TRON, database, chain, lease, network.time, policy=WatcherPolicy(begin_at=0))
     await watcher.boot()

@@ -7,13 +7,14 @@ one for a while, as Ray leaves processes running on a node that it has lost.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
 from actors.chain_watcher import ChainWatcher, WatcherPolicy
 from actors.payout_signer import PayoutSigner, Signer, SignerPolicy
+from adapters.chains.direct import DirectTransport
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron.keys import HotWalletKey
 from adapters.chains.tron.payouts import TronPayouts
@@ -58,7 +59,7 @@ class Edges(msgspec.Struct, frozen=True):
     """The world's own door to the database, which is never cut."""
     folder: Path
     clock: Callable[[], Instant]
-    wire: Any
+    wire: DirectTransport
     database: Callable[[], CutDatabase]
     crash_points: Callable[[str], Callable[[str], None]]
     signed: Callable[[str], None]

@@ -4,9 +4,6 @@ The engine asks nodes through its own `Transport`; there are no sockets, so ever
 outside sign their own transfers and send them again until they are in a block, as people do.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from coincurve import PrivateKey
 
 from adapters.chains.tron.devnet.addresses import base58_text, of_key, parse
@@ -17,7 +14,6 @@ from adapters.chains.tron.devnet.transactions import Call, Transaction
 from adapters.chains.tron.devnet.world import Refused
 from benchmarks.simulating.auditor import Movement
 from benchmarks.simulating.club import BEGAN_MS, DAY_MS, DEPOSIT, FIRMS, FUNDS, TRX, USDC, USDT, secret
-from engine.errors import OutcomeUnknown, Rejected, RejectReason, Retryable
 from engine.ids import Instant
 from engine.money import AssetId
 
@@ -136,29 +132,3 @@ class Network:
         except Refused:
             # Expired, or its ground is gone: what its owner does about it is the people's business.
             self._payments = {tx: each for tx, each in self._payments.items() if tx != payment.id}
-
-
-class Wire:
-    """The engine's transport: a node's answer, or the error that its silence is. One for each life."""
-
-    def __init__(self, network: Network, before: Callable[[str, str, dict[str, Any]], None]) -> None:
-        self._nodes = network.devnet.nodes
-        self._before = before
-
-    async def post(self, node: str, path: str, body: dict[str, Any]) -> Any:
-        """Ask a node."""
-        self._before(node, path, body)
-        answer = self._nodes[node].answer("/" + path, body)
-        match answer.status:
-            case 200:
-                return answer.json
-            case 0:
-                raise OutcomeUnknown(f"{node} is silent")
-            case 429:
-                raise Retryable(f"{node} has had too many requests", 1_000)
-            case 503:
-                raise Retryable(f"{node} is not there")
-            case 500:
-                raise OutcomeUnknown(f"{node} broke")
-            case other:
-                raise Rejected(RejectReason.OTHER, f"{node} says {other}", str(other))

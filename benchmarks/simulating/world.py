@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from adapters.chains.direct import DirectTransport
 from adapters.chains.tron.devnet.faults import HONEST, Conduct, Reading, Request, Sending, View
 from adapters.chains.tron.devnet.world import SetParameters
 from benchmarks.simulating.auditor import Findings, Story, Window, audit
@@ -20,7 +21,7 @@ from benchmarks.simulating.club import FIRMS, USDT
 from benchmarks.simulating.databases import Copies
 from benchmarks.simulating.faults import CALM, Crash, CrashPoints, CutDatabase, Dice, Odds
 from benchmarks.simulating.lives import Edges, Life, begin_signer, begin_watcher
-from benchmarks.simulating.network import NODES, SOLID_LAG, Network, Wire, address
+from benchmarks.simulating.network import NODES, SOLID_LAG, Network, address
 from benchmarks.simulating.people import People
 from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
@@ -94,7 +95,7 @@ class World:
             house=self.house,
             folder=folder,
             clock=self.clock,
-            wire=Wire(network, self._on_the_wire),
+            wire=DirectTransport(network.devnet, self._on_the_wire),
             database=lambda: CutDatabase(self.house, self.dice),
             crash_points=lambda who: CrashPoints(who, self.dies_at, self.passed, self.hit),
             signed=self._signed,

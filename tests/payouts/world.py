@@ -13,12 +13,13 @@ import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
 from actors.payout_signer import PayoutSigner, Signer, SignerPolicy, TurnReport
-from adapters.chains.rpc import Answer, NodePool
+from adapters.chains.direct import DirectTransport
+from adapters.chains.rpc import NodePool
 from adapters.chains.tron import addresses
 from adapters.chains.tron.devnet.devnet import Devnet, Funding
 from adapters.chains.tron.keys import HotWalletKey
 from adapters.chains.tron.payouts import TronPayouts
-from engine.errors import OutcomeUnknown, Refusal, Retryable
+from engine.errors import Refusal
 from engine.ids import CompanyId, DealId, HotWalletId, Instant, MemberId, PayoutId, WalletId
 from engine.ledger import templates
 from engine.money import Asset, AssetId, Network
@@ -253,8 +254,9 @@ class World:
 
     def chain(self) -> TronPayouts:
         """Open the chain anew, as a process does that begins."""
+        wire = DirectTransport(self.devnet)
         pool = NodePool(
-            "tron", tuple(self.devnet.nodes), self, lambda: self.now, lambda kind, _: self.troubles.append(kind)
+            "tron", tuple(self.devnet.nodes), wire, lambda: self.now, lambda kind, _: self.troubles.append(kind)
         )
         return TronPayouts(pool, lambda: self.now)
 
@@ -288,16 +290,6 @@ class World:
                 if sides == [self.hot_address, to]:
                     moved.append(int.from_bytes(log.data))
         return moved
-
-    async def post(self, node: str, path: str, body: dict[str, Any]) -> Answer:
-        """Carry a question to the devnet. Fulfils `Transport`."""
-        answer = self.devnet.node(node).answer(path, body)
-        if answer.status == 429:
-            raise Retryable("too many questions")
-        if answer.status != 200:
-            raise OutcomeUnknown(f"{node}: {answer.status}")
-        found: Answer = msgspec.json.decode(msgspec.json.encode(answer.json))
-        return found
 
 
 def _came(wish: NewPayout) -> list[Any]:

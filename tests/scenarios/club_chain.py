@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from actors.broadcast_journal import BroadcastJournal
 from actors.payout_signer import PayoutSigner, Signer
-from adapters.chains.rpc import Answer, NodePool
+from adapters.chains.direct import DirectTransport
+from adapters.chains.rpc import NodePool
 from adapters.chains.tron import addresses
 from adapters.chains.tron.devnet.devnet import Devnet
 from adapters.chains.tron.keys import HotWalletKey
 from adapters.chains.tron.payouts import TronPayouts
-from engine.errors import OutcomeUnknown, Refusal
+from engine.errors import Refusal
 from engine.ids import CompanyId, Instant, PayoutId
 from engine.ledger import templates
 from engine.money import Asset, AssetId, Network
@@ -82,14 +80,6 @@ class ClubChain:
                     moved.append(int.from_bytes(log.data) // DOLLAR)
         return moved
 
-    async def post(self, node: str, path: str, body: dict[str, Any]) -> Answer:
-        """Carry a question to the devnet. Fulfils `Transport`."""
-        answer = self.devnet.node(node).answer(path, body)
-        if answer.status != 200:
-            raise OutcomeUnknown(f"{node}: {answer.status}")
-        found: Answer = msgspec.json.decode(msgspec.json.encode(answer.json))
-        return found
-
     def hot_address(self, company: CompanyId) -> str:
         """Give the address of a company's hot wallet."""
         return address(hot_wallet_of(company))
@@ -104,7 +94,8 @@ class ClubChain:
             wallet = hot_wallet_of(company)
             lease = await Leases(self.club.database).acquire(f"signer:{wallet}", "test", 600_000)
             assert lease is not None
-            pool = NodePool("tron", tuple(self.devnet.nodes), self, lambda: self.club.now, lambda kind, what: None)
+            wire = DirectTransport(self.devnet)
+            pool = NodePool("tron", tuple(self.devnet.nodes), wire, lambda: self.club.now, lambda kind, what: None)
             self._signers[company] = PayoutSigner(
                 Signer(SignerRights(wallet, lease.name, lease.epoch), Network.TRON),
                 self.club.database,

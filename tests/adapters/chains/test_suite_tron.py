@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from coincurve import PrivateKey
 
+from adapters.chains.direct import DirectTransport
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron.devnet import Conduct, Devnet, Funding, Reading, Rules, Sending, View
 from adapters.chains.tron.devnet.addresses import parse
@@ -17,7 +18,6 @@ from engine.errors import Rejected, Retryable
 from engine.ids import HotWalletId, Instant, PayoutTaskId
 from engine.money import AssetId, Network
 from engine.payments.chain import Absent, Included, PayoutIntent, Shortage
-from tests.adapters.chains.direct import DirectTransport
 from tests.adapters.chains.suite import ChainSuite, outcome, sign
 from tests.adapters.chains.tron.village import wallet
 
