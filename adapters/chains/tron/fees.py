@@ -131,9 +131,8 @@ def _weigh(
     worst = burn + (_CALL_BYTES if contract else _COIN_BYTES) * prices.byte
     if shortage is None:
         if energy * prices.energy > fee_limit:
-            shortage = (
-                Shortage.ENERGY
-            )  # Dearer than one transfer may ever cost: it would fail, and burn all of it.
+            # Dearer than one transfer may ever cost: it would fail, and burn all of it.
+            shortage = Shortage.ENERGY
         elif wallet.coin_units < worst + (0 if contract else units):
             shortage = Shortage.ENERGY if burn else Shortage.COIN
     return Preflight(
