@@ -29,11 +29,13 @@ from actors.trust_session import TrustSession, session_lease
 from engine.errors import VenueError
 from engine.ids import CompanyId, HotWalletId, TrustSessionId
 from engine.money import Network
+from engine.payments.incoming import MatchingPolicy
 from engine.settlement.companies import HotWallet
 from storage.chain_cursor import watcher_lease
 from storage.companies import Companies
 from storage.database import Database
 from storage.events import SIGNERS_CHANNEL
+from storage.incoming import Incoming
 from storage.leases import Lease
 from storage.payout_memory import SignerRights, signer_lease
 from storage.reconciliation import reconciler_lease
@@ -122,8 +124,15 @@ class WatcherHost(ClubHost):
         ]
 
     async def _watching(self, lease: Lease) -> Writer:
+        treasury = frozenset(self._club.chain(self._network).treasury)
         self._watcher = ChainWatcher(
-            self._network, self._database, self._open_chain().port, lease, now_ms, troubles=self._troubles
+            self._network,
+            self._database,
+            self._open_chain().port,
+            lease,
+            now_ms,
+            Incoming(self._database, MatchingPolicy(treasury=treasury)),
+            self._troubles,
         )
         return self._watcher
 

@@ -68,7 +68,7 @@ async def plan_club(settings: Settings) -> tuple[ClubPlan | None, Any]:
         case Club.OFF:
             return None, None
         case Club.ON:
-            chain = ChainPlan(Network.TRON, settings.tron_nodes, MAINNET)
+            chain = ChainPlan(Network.TRON, settings.tron_nodes, MAINNET, settings.tron_treasury)
             return ClubPlan((chain,), node), None
         case Club.DEMO:
             return await _plan_demo(settings, node)

@@ -13,6 +13,8 @@ class ChainPlan(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...]
     assets: tuple[Asset, ...]
     """What the club trades there."""
+    treasury: tuple[str, ...] = ()
+    """The operator's own addresses."""
 
     @property
     def coin(self) -> Asset:

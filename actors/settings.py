@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True):
     tron_nodes: tuple[str, ...]
     """The main node first, then those that stand in for it and are asked whether they agree."""
     tron_api_key: Secret | None
+    tron_treasury: tuple[str, ...]
+    """The operator's own addresses: what they send to a hot wallet stays the operator's."""
 
 
 class SettingProblem(msgspec.Struct, frozen=True):
@@ -350,6 +352,15 @@ def _node_urls(text: str) -> tuple[str, ...]:
     return urls
 
 
+def _tron_addresses(text: str) -> tuple[str, ...]:
+    from adapters.chains.tron import addresses  # The chain's library takes a moment, and most never need it.
+
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    for address in found:
+        addresses.raw(address)
+    return found
+
+
 def _smtp_url(text: str) -> Secret:
     smtp.read_address(text)
     return Secret(text)
@@ -435,4 +446,5 @@ _VARIABLES = (
     _Variable("club", "TRELLIS_CLUB", _one_of(Club, *Club), "off", "off, demo or on"),
     _Variable("tron_nodes", "TRELLIS_TRON_NODES", _node_urls, ",", "https://node,https://other-node"),
     _Variable("tron_api_key", "TRELLIS_TRON_API_KEY", Secret, "", "the nodes' API key", True),
+    _Variable("tron_treasury", "TRELLIS_TRON_TREASURY", _tron_addresses, ",", "addresses of TRON, T…,T…"),
 )

@@ -9,12 +9,13 @@ The questions, in this order, and the first yes decides:
     2  the micro-transfer that proves an address?                    credited  to the company's funds
     3  less than dust?                                               tolerance
     4  the network's own coin?                                       credited  to the operator, who pays the fees
-    5  an open deal in this asset: the amount, the oldest such deal? credited  to the deal
+    5  from an address of the operator's treasury?                   credited  to the operator, who covers a loss
+    6  an open deal in this asset: the amount, the oldest such deal? credited  to the deal
        … or nearest to the amount, within the tolerance?             tolerance, the deal is paid
-    6  an open deal in this asset, but another amount?               suspense  under, over
+    7  an open deal in this asset, but another amount?               suspense  under, over
        … or this amount, but another asset?                          suspense  other_token
-    7  the amount of a deal that has expired or was cancelled?       refund    late; suspense without a way back
-    8  nothing expected                                              credited  to the company's funds
+    8  the amount of a deal that has expired or was cancelled?       refund    late; suspense without a way back
+    9  nothing expected                                              credited  to the company's funds
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -57,6 +58,7 @@ class Reason(StrEnum):
     CHALLENGE = "challenge"
     DUST = "dust"
     FEE_COIN = "fee_coin"
+    TREASURY = "treasury"
     EXACT = "exact"
     TOLERANCE = "tolerance"
     UNDER = "under"
@@ -113,6 +115,8 @@ class MatchingPolicy(msgspec.Struct, frozen=True):
     """Less than this is dust, in a dollar token."""
     dust_coin_units: int = 1_000
     """The same in the network's own coin, in base units: such transfers are advertisements."""
+    treasury: frozenset[str] = frozenset()
+    """The operator's own addresses. Whatever they send stays the operator's, and no company gains by it."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -199,6 +203,11 @@ class _Matching:
         if asset.contract:
             return None
         return _simply(arrival, IncomingStatus.CREDITED, Reason.FEE_COIN, Place.OWNER)
+
+    def treasury(self, arrival: Arrival, asset: Asset) -> Verdict | None:
+        if arrival.sender not in self._policy.treasury:
+            return None
+        return _simply(arrival, IncomingStatus.CREDITED, Reason.TREASURY, Place.OWNER)
 
     def open_deal(self, arrival: Arrival, asset: Asset) -> Verdict | None:
         deal = self._take(self._open, arrival, asset)
@@ -299,6 +308,7 @@ _QUESTIONS: tuple[Callable[[_Matching, Arrival, Asset], Verdict | None], ...] = 
     _Matching.challenge,
     _Matching.dust,
     _Matching.fee_coin,
+    _Matching.treasury,
     _Matching.open_deal,
     _Matching.other_amount_or_token,
     _Matching.late,

@@ -233,6 +233,14 @@ def test_the_club_needs_nodes_of_its_network_and_the_demo_brings_its_own() -> No
             load(environ)
 
 
+def test_the_operators_own_addresses_are_checked_before_anything_is_credited_by_them() -> None:
+    treasury = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+    assert load({"TRELLIS_TRON_TREASURY": f"{treasury} ,"}).tron_treasury == (treasury,)
+    assert load({}).tron_treasury == ()
+    with pytest.raises(SettingsError, match=r"TRELLIS_TRON_TREASURY.*checksum"):
+        load({"TRELLIS_TRON_TREASURY": treasury[:-1] + "x"})
+
+
 @pytest.mark.parametrize(
     "nodes",
     [

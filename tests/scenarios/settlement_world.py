@@ -20,12 +20,14 @@ from adapters.chains.tron.devnet.transactions import Call, Transfer
 from engine.ids import DealId, Instant, MemberId, OfferId, WalletId
 from engine.ledger import templates
 from engine.money import Network
+from engine.payments.incoming import MatchingPolicy
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from storage import ledger
 from storage.chain_cursor import ChainCursor, watcher_lease
 from storage.database import Database
 from storage.deals import Deals
+from storage.incoming import Incoming
 from storage.leases import Leases
 from storage.offers import Offers
 from storage.reconciliation import ReconciledRow, Reconciliation, reconciler_lease
@@ -42,12 +44,15 @@ class SettlementWorld(World):
         super().__init__(database, folder)
         self.outside = address("payer outside")
         """Where the payer pays from."""
+        self.treasury = address("treasury")
+        """Where the operator keeps money of its own."""
         self.devnet = Devnet(
             lambda: self.now,
             funding={
                 self.hot_address: Funding(sun=100_000 * COIN),
                 self.payee_address: Funding(sun=10 * COIN, tokens={"USDT": COIN}),
                 self.outside: Funding(sun=100_000 * COIN, tokens={"USDT": 1_000_000 * COIN}),
+                self.treasury: Funding(sun=100_000 * COIN, tokens={"USDT": 1_000_000 * COIN}),
             },
         )
         self.produce(25)
@@ -98,8 +103,9 @@ class SettlementWorld(World):
         lease = await Leases(self.database).acquire(watcher_lease(Network.TRON), holder, 600_000)
         assert lease is not None
         troubles = NodeTroubles(Network.TRON, self.database, lambda: self.now)
+        incoming = Incoming(self.database, MatchingPolicy(treasury=frozenset({self.treasury})))
         watcher = ChainWatcher(
-            Network.TRON, self.database, self.chain(), lease, lambda: self.now, troubles=troubles, policy=policy
+            Network.TRON, self.database, self.chain(), lease, lambda: self.now, incoming, troubles, policy
         )
         await watcher.boot()
         return watcher
@@ -127,11 +133,11 @@ class SettlementWorld(World):
         assert isinstance(deal, Deal), deal
         return deal
 
-    def pay_in(self, units: int, contract: str | None = None) -> str:
-        """Let the payer transfer to its address at the platform; give the transaction's id."""
+    def pay_in(self, units: int, contract: str | None = None, who: str = "payer outside") -> str:
+        """Let somebody transfer to the payer's address at the platform; give the transaction's id."""
         data = call_data("transfer(address,uint256)", parse(self.hot_address), units)
         token = contract or self.devnet.tokens["USDT"]
-        return self._push(Call(parse(self.outside), parse(token), data), "payer outside")
+        return self._push(Call(parse(address(who)), parse(token), data), who)
 
     def steal(self, units: int) -> str:
         """Let somebody who has the hot wallet's key send its coin away."""

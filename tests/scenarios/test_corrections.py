@@ -244,6 +244,25 @@ async def test_what_waiting_payouts_hold_is_booked_as_lost_only_when_they_are_gi
     assert await world.alarms() == []
 
 
+async def test_a_loss_is_made_good_from_the_treasury_and_no_company_gains_by_it(world: SettlementWorld) -> None:
+    world.pay_in(5 * COIN)
+    await world.go_on()
+    theft = world.steal_token(5 * COIN)
+    await compared(world)
+    asked = await proposed(world, new(LOSS, 5 * COIN, token=USDT, tx=theft))
+    assert isinstance(await confirm(world, asked.id), Correction)
+    owned = await units(world, accounts.owner(USDT))
+    assert world.chain_says()[USDT] == 0
+
+    world.pay_in(5 * COIN, who="treasury")
+    await compared(world)
+
+    assert await units(world, accounts.funds(PAYER, USDT)) == 5 * COIN
+    assert await units(world, accounts.owner(USDT)) == owned + 5 * COIN
+    assert (await world.books())[USDT] == world.chain_says()[USDT] == 5 * COIN
+    assert await world.alarms() == []
+
+
 async def test_what_is_not_there_is_refused_by_its_name(world: SettlementWorld) -> None:
     corrections = Corrections(world.database)
     missing = msgspec.structs.replace(new(LOSS, 1), hot_wallet_id="hw_nowhere")

@@ -35,8 +35,10 @@ POLICY = MatchingPolicy(
 )
 
 
-def judge(expected: Expectations, *arrivals: Arrival, at: Instant = BLOCK_TIME) -> list[Verdict]:
-    return match(arrivals, expected, POLICY, at)
+def judge(
+    expected: Expectations, *arrivals: Arrival, at: Instant = BLOCK_TIME, policy: MatchingPolicy = POLICY
+) -> list[Verdict]:
+    return match(arrivals, expected, policy, at)
 
 
 def test_a_token_that_is_not_listed_goes_to_suspense_and_into_no_books() -> None:
@@ -95,6 +97,17 @@ def test_the_networks_own_coin_is_the_operators_for_fees() -> None:
 
     assert (verdict.status, verdict.reason) == (IncomingStatus.CREDITED, Reason.FEE_COIN)
     assert verdict.place is Place.OWNER
+
+
+def test_what_the_operators_treasury_sends_is_the_operators_even_if_a_deal_waits_for_as_much() -> None:
+    policy = msgspec.structs.replace(POLICY, treasury=frozenset({"TTreasury"}))
+    expected = expecting(deal("de_1", 5_000_000))
+    ours, theirs = (arrival(5_000_000, sender=sender, tx=n) for n, sender in enumerate(("TTreasury", "TAnybody")))
+
+    first, second = judge(expected, ours, theirs, policy=policy)
+
+    assert (first.status, first.reason, first.place) == (IncomingStatus.CREDITED, Reason.TREASURY, Place.OWNER)
+    assert (second.reason, second.matched_to) == (Reason.EXACT, "de_1")
 
 
 @pytest.mark.parametrize(
