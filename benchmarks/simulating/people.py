@@ -195,8 +195,10 @@ class People:
         payer, payee = self._random.sample(FIRMS, 2)
         if payee.wallets[0] in self._thoughts.revoked:
             return
-        # Two payments in parts on one way could not be told apart: their full parts are alike.
+        # Two payments in parts on one way could not be told apart: their full parts are alike. A day's net is paid
+        # in parts, too, while the cap is low.
         is_split = (payer, payee) not in self._split and (not self._split or self._random.random() < 0.15)
+        is_split = is_split and {payer.word, payee.word} not in map(set, PAIRS)
         if is_split:
             self._split.add((payer, payee))
         units = self._amount(self._talk.numbers, whole=is_split)
