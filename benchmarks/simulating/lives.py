@@ -18,7 +18,7 @@ from adapters.chains.direct import DirectTransport
 from adapters.chains.rpc import NodePool
 from adapters.chains.tron.keys import HotWalletKey
 from adapters.chains.tron.payouts import TronPayouts
-from benchmarks.simulating.club import Firm, secret
+from benchmarks.simulating.club import FIRMS, Firm, secret
 from benchmarks.simulating.faults import CutDatabase
 from benchmarks.simulating.network import NODES
 from engine.ids import Instant
@@ -132,7 +132,7 @@ async def begin_signer(edges: Edges, firm: Firm) -> Life:
     """Take a signer's lease from whoever has it, and begin a life."""
     name = f"signer:{firm.hot_wallet}"
     database, lease = await _begin(edges, name)
-    journal = BroadcastJournal(edges.folder / f"{firm.hot_wallet}.journal", firm.hot_wallet)
+    journal = _journal(edges.folder, firm)
     writer = PayoutSigner(
         Signer(SignerRights(firm.hot_wallet, name, lease.epoch), Network.TRON),
         database,
@@ -144,6 +144,19 @@ async def begin_signer(edges: Edges, firm: Firm) -> Life:
         edges.crash_points("signer"),
     )
     return Life(firm.word, database, writer, journal.close)
+
+
+def journals(folder: Path) -> list[BroadcastJournal]:
+    """Give the journals that there are, closed."""
+    return [_journal(folder, firm) for firm in FIRMS if _journal_file(folder, firm).exists()]
+
+
+def _journal(folder: Path, firm: Firm) -> BroadcastJournal:
+    return BroadcastJournal(_journal_file(folder, firm), firm.hot_wallet)
+
+
+def _journal_file(folder: Path, firm: Firm) -> Path:
+    return folder / f"{firm.hot_wallet}.journal"
 
 
 async def _begin(edges: Edges, name: str) -> tuple[CutDatabase, Lease]:

@@ -20,13 +20,13 @@ from benchmarks.simulating.checks import broken
 from benchmarks.simulating.club import FIRMS, USDT
 from benchmarks.simulating.databases import Copies
 from benchmarks.simulating.faults import CALM, Crash, CrashPoints, CutDatabase, Dice, Odds
-from benchmarks.simulating.lives import Edges, Life, begin_signer, begin_watcher
+from benchmarks.simulating.lives import Edges, Life, begin_signer, begin_watcher, journals
 from benchmarks.simulating.network import NODES, SOLID_LAG, Network, address
 from benchmarks.simulating.people import People
 from benchmarks.simulating.trace import Trace
 from engine.errors import OutcomeUnknown, VenueError
 from engine.ids import Instant
-from storage import invariants, payouts
+from storage import invariants, payout_memory, payouts
 from storage.database import Database
 from storage.leases import StaleEpoch
 from storage.payout_memory import DatabaseRestored
@@ -378,10 +378,16 @@ class World:
 
     async def _begin_again(self) -> None:
         """Let every signer compare its journal with the database before anybody asks for anything."""
-        # A real restore begins another timeline, and a copy on the same server does not.
+        # A real restore begins another timeline, and a copy on the same server does not: whoever remembers a database
+        # is made to remember another one.
         async with self.house.transaction() as connection:
             await connection.execute("UPDATE payout_database_seen SET timeline = -1")
+            system = (await payout_memory.identity(connection)).system
             cap = (await payouts.policies(connection))[USDT].cap_units
+        for journal in journals(self._journals):
+            journal.open()
+            journal.note_database(system, -1)
+            journal.close()
         self.story.caps.append((self.trace.moment, cap))
         while await self.house.value(_NOT_COMPARED):
             await self._turns()
