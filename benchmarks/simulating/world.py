@@ -378,8 +378,8 @@ class World:
 
     async def _begin_again(self) -> None:
         """Let every signer compare its journal with the database before anybody asks for anything."""
-        # A real restore begins another timeline, and a copy on the same server does not: whoever remembers a database
-        # is made to remember another one.
+        # A real restore begins another timeline, and a copy on the same server does not: whoever remembers a
+        # database is made to remember another one.
         async with self.house.transaction() as connection:
             await connection.execute("UPDATE payout_database_seen SET timeline = -1")
             system = (await payout_memory.identity(connection)).system
