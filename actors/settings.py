@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from actors.home import DEFAULT_HOME, Home
+from adapters.chains.registry import check_address
 from adapters.mail import smtp
 from adapters.secrets import sealed
 from adapters.secrets.keys import ApiKey, keys_from_environment
 from engine.ids import AccountId
+from engine.money import Network
 from storage.accounts import Environment
 
 T = TypeVar("T")
@@ -353,11 +355,9 @@ def _node_urls(text: str) -> tuple[str, ...]:
 
 
 def _tron_addresses(text: str) -> tuple[str, ...]:
-    from adapters.chains.tron import addresses  # The chain's library takes a moment, and most never need it.
-
     found = tuple(word.strip() for word in text.split(",") if word.strip())
     for address in found:
-        addresses.raw(address)
+        check_address(Network.TRON, address)
     return found
 
 

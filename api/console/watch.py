@@ -1,5 +1,6 @@
 """A bot, live on the terminal: asked again each second, so that a restart of anything only pauses the picture."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ EVERY_S = 1.0
 def follow(ask: Callable[[], dict[str, Any]]) -> None:
     """Draw what `ask` gives until Ctrl-C."""
     console = Console(highlight=False)
+    # A shell that starts a program in the background has it ignore Ctrl-C, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with Live(_picture(ask()), console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:

@@ -204,6 +204,7 @@ async def test_a_chain_without_a_block_that_we_know_is_nobodys_to_follow_but_a_p
 ) -> None:
     world.devnet = Devnet(lambda: world.now, rules=Rules(seed="another chain"))
     world.devnet.produce(100)
+    world.watcher = await world.new_watcher()
 
     with pytest.raises(ForkTooDeep):
         await world.watcher.turn()
