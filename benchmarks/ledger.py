@@ -25,10 +25,9 @@ import uvloop
 from rich.console import Console
 
 from benchmarks.harness import Machine, introduce, quantile, result, save, table
+from benchmarks.posting.batches import post_batch, post_batches
 from benchmarks.posting.load import Load, Shape, open_accounts
 from benchmarks.posting.row_locks import row_lock_loop
-from engine.ledger.postings import Transfer
-from storage import ledger
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.invariants import check
@@ -43,7 +42,6 @@ SEED = 4
 GROWN_BY = 8_000
 """Transfers in each batch that fills the ledger."""
 _COMPARED_BATCHES = 4
-_MOST_PER_SECOND = 80_000
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -51,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     accounts: int = 10_000
     clients: int = 32
-    batches: tuple[int, ...] = (1_000, 8_000, 16_000)
+    batches: tuple[int, ...] = (1_000, 8_000, 16_000, 32_000)
     """Transfers in each; TigerBeetle's have up to 8,190. The more there are, the more share an update."""
     posters: int = 2
     """Callers that post batches. One posts at a time; more than two would only wait."""
@@ -134,7 +132,7 @@ async def _compare(server: str, shape: Shape, settings: Settings) -> list[str]:
         async with _books(server, name, settings) as (database, dsn, load):
             if name == "batched":
                 for _ in range(_COMPARED_BATCHES):
-                    await _post(database, load.batch(shape, settings.compared // _COMPARED_BATCHES))
+                    await post_batch(database, load.batch(shape, settings.compared // _COMPARED_BATCHES))
                 breaches = [str(breach) for breach in await check(database)]
                 if not (await LedgerChain(database).verify()).is_intact:
                     breaches.append("the chain of hashes is broken")
@@ -158,7 +156,9 @@ async def _rates(database: Database, dsn: str, load: Load, shape: Shape, setting
     theirs = []
     for _ in range(settings.rounds):
         for batch, rounds in ours.items():
-            rounds.append(await _batches(database, load, shape, batch, settings))
+            make = partial(load.batch, shape, batch)
+            posted, took = await post_batches(database, settings.posters, make, settings.seconds)
+            rounds.append(posted / took)
         posted, took = await row_lock_loop(dsn, settings.clients, partial(load.one, shape), settings.seconds)
         theirs.append(posted / took)
     return [
@@ -174,30 +174,6 @@ async def _rates(database: Database, dsn: str, load: Load, shape: Shape, setting
         )
         for batch, rounds in ours.items()
     ]
-
-
-async def _batches(database: Database, load: Load, shape: Shape, batch: int, settings: Settings) -> float:
-    """Let callers post batches, each in a transaction of its own; give how many transfers a second they posted."""
-    # Made before the clock starts, and enough of them: what is asked here is what posting takes.
-    ready = [load.batch(shape, batch) for _ in range(max(4, int(settings.seconds * _MOST_PER_SECOND / batch)))]
-    began = time.perf_counter()
-    posted = 0
-
-    async def keep_posting() -> None:
-        nonlocal posted
-        while ready and time.perf_counter() < began + settings.seconds:
-            posted += await _post(database, ready.pop(0))
-
-    await asyncio.gather(*(keep_posting() for _ in range(settings.posters)))
-    return posted / (time.perf_counter() - began)
-
-
-async def _post(database: Database, transfers: list[Transfer]) -> int:
-    """Post a batch in a transaction of its own; give how many were posted."""
-    async with database.transaction() as connection:
-        answers = await ledger.post(connection, transfers)
-    assert all(answer.ok for answer in answers)
-    return len(answers)
 
 
 async def _group_commit(database: Database, load: Load, shape: Shape, settings: Settings) -> GroupCommit:
@@ -233,7 +209,7 @@ async def _grow(database: Database, load: Load, settings: Settings) -> list[Grow
         while posted < mark:
             transfers = load.batch(Shape.UNIFORM, GROWN_BY)
             began = time.perf_counter()
-            counted += await _post(database, transfers)
+            counted += await post_batch(database, transfers)
             took += time.perf_counter() - began
             posted += GROWN_BY
         if counted:

@@ -4,6 +4,7 @@ One transaction posts at a time: whoever posts has the ledger's turn until its c
 balances still holds when it is written. Same id and same content: same answer, whatever time it was said at.
 """
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
+import orjson
 
 from engine.ids import Instant, TransferId
 from engine.ledger.accounts import Account, AccountCode, Normal
@@ -229,7 +231,8 @@ async def _post(connection: Connection, transfers: Sequence[Transfer], groups: S
         return []
     order, numbers = _in_groups(groups)
     codes, columns = _columns([transfers[position] for position in order])
-    answer = await connection.fetchrow(_POST, *columns, _numbers([numbers[position] for position in order]))
+    columns.append(_numbers([numbers[position] for position in order]))
+    answer = await connection.fetchrow(_POST, *columns)
     assert answer is not None
     if answer["results"] is None:
         return [Posted(transfer.id, Posting.OK) for transfer in transfers]
@@ -254,26 +257,20 @@ def _in_groups(groups: Sequence[object]) -> tuple[Sequence[int], list[int]]:
 
 def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str]]:
     """Turn transfers into the arrays of `ledger_post`; each account is named once, and by its place after that."""
-    places: dict[AccountCode, int] = {}
-    accounts: list[Account] = []
-    debits: list[int] = []
-    credits: list[int] = []
+    accounts: dict[AccountCode, Account] = {}
     for transfer in transfers:
-        for account, side in ((transfer.debit, debits), (transfer.credit, credits)):
-            place = places.get(account.code)
-            if place is None:
-                accounts.append(account)
-                place = places[account.code] = len(accounts)
-            side.append(place)
-    return list(places), [
-        _texts(list(places)),
-        _texts([account.asset for account in accounts]),
-        _texts([account.normal for account in accounts]),
-        _numbers([account.floor for account in accounts]),
+        accounts.setdefault(transfer.debit.code, transfer.debit)
+        accounts.setdefault(transfer.credit.code, transfer.credit)
+    places = {code: place for place, code in enumerate(accounts, start=1)}
+    return list(accounts), [
+        _texts(list(accounts)),
+        _texts([account.asset for account in accounts.values()]),
+        _texts([account.normal for account in accounts.values()]),
+        _numbers([account.floor for account in accounts.values()]),
         _texts([transfer.id for transfer in transfers]),
         _texts([transfer.kind for transfer in transfers]),
-        _numbers(debits),
-        _numbers(credits),
+        _numbers([places[transfer.debit.code] for transfer in transfers]),
+        _numbers([places[transfer.credit.code] for transfer in transfers]),
         _numbers([transfer.units for transfer in transfers]),
         _texts([transfer.reference for transfer in transfers]),
         _numbers([transfer.at_ms for transfer in transfers]),
@@ -284,11 +281,10 @@ def _columns(transfers: Sequence[Transfer]) -> tuple[list[AccountCode], list[str
 
 
 def _texts(values: Sequence[str | None]) -> str:
-    if None not in values:
-        text = '","'.join(values)  # type: ignore[arg-type]  # None is not in it
-        if "\\" not in text and text.count('"') == 2 * len(values) - 2:
-            return f'{{"{text}"}}'
-    return f"{{{','.join(map(_quoted, values))}}}"
+    text = orjson.dumps(values).decode()
+    if "\\" in text:
+        return f"{{{','.join(map(_quoted, values))}}}"
+    return f"{{{text[1:-1]}}}"  # without escapes, a list of texts is written alike in JSON and in SQL
 
 
 def _quoted(value: str | None) -> str:
@@ -298,5 +294,8 @@ def _quoted(value: str | None) -> str:
 
 
 def _numbers(values: Sequence[int | None]) -> str:
-    text = ",".join(map(str, values))
-    return f"{{{text.replace('None', 'NULL')}}}"
+    try:
+        text = orjson.dumps(values).decode()
+    except orjson.JSONEncodeError:  # base units of more than 64 bits
+        text = json.dumps(values)
+    return f"{{{text[1:-1]}}}"

@@ -1,1 +1,1 @@
-"""The parts of the ledger benchmark: what is posted, and the row-lock loop that it is compared with."""
+"""The parts of the ledger benchmark: what is posted, our batches, and the row-lock loop beside them."""

@@ -86,7 +86,10 @@ class Posting(StrEnum):
     """Another transfer of its group was refused. What was in the ledger before its group is answered EXISTS."""
 
 
-class Posted(msgspec.Struct, frozen=True):
+_IN_THE_LEDGER = (Posting.OK, Posting.EXISTS)
+
+
+class Posted(msgspec.Struct, frozen=True, gc=False):
     """The answer to one transfer, with the account that was in the way if one was."""
 
     id: TransferId
@@ -96,4 +99,4 @@ class Posted(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """Tell whether the movement is in the ledger."""
-        return self.result in (Posting.OK, Posting.EXISTS)
+        return self.result in _IN_THE_LEDGER

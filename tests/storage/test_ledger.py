@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import asyncpg
+import msgspec
 import pytest
 
 from engine.ids import CompanyId, HotWalletId, Instant, TransferId
@@ -258,6 +259,17 @@ async def test_entries_and_accounts_are_whole_numbers(database: Database, compan
     (row,) = await Ledger(database).accounts(f"funds:{company}:")
     assert (row.balance, row.floor, row.normal) == (10**30, 0, Normal.CREDIT)
     assert await Ledger(database).entry(TransferId("nothing")) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "NULL", '"', "\\", "a,b", "{}", "two\nlines", "\t", "\x7f", "Ünïcödé 中 🐈", '\\"']
+)
+async def test_a_reference_is_kept_letter_by_letter(database: Database, company: CompanyId, text: str) -> None:
+    (plain,) = templates.incoming_to_funds(WALLET, company, USDT, 1, f"tx-{company}", AT)
+    odd = msgspec.structs.replace(plain, id=TransferId(f"{plain.id}{text}!"), reference=f"{company}{text}")
+    await say(database, plain, odd)
+    assert [entry.id for entry in await Ledger(database).about(odd.reference)] == [odd.id]
+    assert [answer.result for answer in await say(database, odd)] == [Posting.EXISTS]
 
 
 async def test_the_seeds_see_their_deposit_and_its_ledger(database: Database, company: CompanyId) -> None:
