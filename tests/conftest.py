@@ -15,6 +15,7 @@ from storage.database import Database
 from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 from tests.databases import TEMPLATE, execute, migrated_copy, named
+from tests.invariants import assert_books_hold
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -46,10 +47,11 @@ async def postgres_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def database(postgres_dsn: str) -> AsyncIterator[Database]:
-    """Open the module's database."""
+async def database(postgres_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """Open the module's database. If money moved in it, the books must hold in the end."""
     async with Database(postgres_dsn, pool_size=8, name="tests") as opened:
         yield opened
+        await _look_at_the_books(opened, request)
 
 
 @pytest.fixture
@@ -60,10 +62,17 @@ async def own_dsn(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def own_database(own_dsn: str) -> AsyncIterator[Database]:
-    """Open the test's own database."""
+async def own_database(own_dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """Open the test's own database. If money moved in it, the books must hold in the end."""
     async with Database(own_dsn, pool_size=6, name="a test") as opened:
         yield opened
+        await _look_at_the_books(opened, request)
+
+
+async def _look_at_the_books(database: Database, request: pytest.FixtureRequest) -> None:
+    moved = await database.value("SELECT EXISTS (SELECT FROM ledger_transfer)")
+    if moved and request.node.get_closest_marker("tampers") is None:
+        await assert_books_hold(database)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The watcher on the devnet: where it begins, how it goes on after every death, what it does on another fork."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from engine.money import Network
 from storage.chain_cursor import watcher_lease
 from storage.database import Database
 from storage.leases import Lease, Leases
-from tests.invariants import assert_books_hold
 from tests.payouts.world import COIN
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -26,9 +24,8 @@ class Died(BaseException):
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:
-    yield await SettlementWorld(own_database, tmp_path).begin()
-    await assert_books_hold(own_database)
+async def world(own_database: Database, tmp_path: Path) -> SettlementWorld:
+    return await SettlementWorld(own_database, tmp_path).begin()
 
 
 async def catch_up(watcher: ChainWatcher) -> None:

@@ -17,6 +17,7 @@ from storage.freezes import Freezes
 from storage.payout_decisions import Decisions
 from storage.payout_memory import DatabaseRestored
 from tests.databases import execute
+from tests.invariants import assert_books_hold
 from tests.payouts.world import ANNA, BORIS, COIN, DAY_MS, HOT, USDT, World
 
 pytest_plugins = ["tests.payouts.fixtures"]
@@ -46,9 +47,8 @@ async def backup(
         await world.release_lease()
 
     yield take, restore
-    await world.check()
-    world.is_tampered = True
     for database in opened:
+        await assert_books_hold(database)
         await database.close()
     await execute(postgres_server.dsn, f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
 
@@ -156,7 +156,6 @@ async def test_what_is_remembered_left_after_it_was_signed_though_the_clock_was_
     world.now = Instant(world.now - 60_000)
     await world.signer("after")
     assert await world.database.value("SELECT count(*) FROM payout_attempt WHERE status = 'live'") == 1
-    await world.check()
 
 
 async def test_several_forgotten_attempts_of_one_task_come_back_in_their_order(
@@ -196,6 +195,7 @@ async def test_another_timeline_alone_is_reason_enough_for_safe_mode(world: Worl
     assert [freeze.is_safe_mode for freeze in await Freezes(world.database).current()] == [True]
 
 
+@pytest.mark.tampers
 async def test_a_signer_that_runs_through_a_restore_notices_it_and_signs_nothing(world: World) -> None:
     signer = await world.signer()
     await world.pay()
@@ -205,7 +205,6 @@ async def test_a_signer_that_runs_through_a_restore_notices_it_and_signs_nothing
     with pytest.raises(DatabaseRestored):
         await signer.turn()
     await world.database.rows("UPDATE payout_database_seen SET timeline = 1 RETURNING 1")
-    world.is_tampered = True
     await world.database.rows("DELETE FROM payout_attempt RETURNING 1")
     with pytest.raises(DatabaseRestored):
         await signer.turn()

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -23,7 +22,6 @@ from storage.freezes import Freezes
 from storage.ledger import Ledger
 from storage.payout_decisions import Decisions
 from storage.rows import AlreadyExistsDifferently
-from tests.invariants import assert_books_hold
 from tests.payouts.world import ANNA, COIN, HOT, PAYER, TRX, USDT
 from tests.scenarios.settlement_world import SettlementWorld
 
@@ -33,9 +31,8 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[SettlementWorld]:
-    yield await SettlementWorld(own_database, tmp_path).begin()
-    await assert_books_hold(own_database)
+async def world(own_database: Database, tmp_path: Path) -> SettlementWorld:
+    return await SettlementWorld(own_database, tmp_path).begin()
 
 
 def command(world: SettlementWorld, actor: str, id: str = "") -> Command:

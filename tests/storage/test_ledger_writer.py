@@ -59,7 +59,6 @@ async def test_each_caller_gets_the_answer_to_its_own_transfers(database: Databa
         [],
         [Posting.EXISTS],
     ]
-    await assert_books_hold(database)
 
 
 async def test_groups_of_two_callers_have_nothing_to_do_with_each_other(database: Database) -> None:

@@ -9,6 +9,7 @@ import pytest
 from engine.errors import Refusal
 from engine.ids import CompanyId, Instant, PairId, TrustSessionId
 from engine.ledger import accounts
+from engine.payments.payout import payout_of_settlement
 from engine.settlement.deals import Deal, Mode
 from engine.settlement.eod import CarriedBecause, SettlementStatus
 from storage import exposures
@@ -89,7 +90,10 @@ async def test_a_paid_settlement_settles_its_deals_once(club: Club) -> None:
     await club.paid(row.id)
     assert await statuses(club, deals) == {"settled"}
     (paid,) = await club.settlements.of_session(session)
-    assert (paid.status, paid.tx_hash, paid.settled_at_ms) == (SettlementStatus.SETTLED, "cd" * 32, club.now)
+    tx = await club.database.value(
+        "SELECT tx_hash FROM payout_task WHERE payout_id = $1", payout_of_settlement(row.id)
+    )
+    assert (paid.status, paid.tx_hash, paid.settled_at_ms) == (SettlementStatus.SETTLED, tx, club.now)
     assert await owed(club, one) == 0
 
 
