@@ -223,9 +223,13 @@ class People:
         self._paid_in[tx] = (agreement, payer, units)
 
     async def _pay_again(self) -> None:
-        """Pay once more where money was read while its deal was forgotten: it is in the payer's free funds."""
+        """Pay once more where money was read while its deal was forgotten.
+
+        It is in the payer's free funds then, or in suspense: more or less than another deal at that address expects.
+        """
         rows = await self._world.house.rows(
-            "SELECT tx_hash FROM incoming_tx WHERE tx_hash = ANY ($1) AND reason = 'unasked' ORDER BY tx_hash",
+            "SELECT tx_hash FROM incoming_tx WHERE tx_hash = ANY ($1) AND place IN ('funds', 'suspense') "
+            "AND status <> 'reversed' ORDER BY tx_hash",
             list(self._paid_in),
         )
         for row in rows:
