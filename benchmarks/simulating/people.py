@@ -225,7 +225,7 @@ class People:
     async def _pay_again(self) -> None:
         """Pay once more where money was read while its deal was forgotten.
 
-        It is in the payer's free funds then, or in suspense, for not being what another deal at that address expects.
+        It is in the payer's free funds then, or, where another deal was open at that address, in suspense.
         """
         rows = await self._world.house.rows(
             "SELECT tx_hash FROM incoming_tx WHERE tx_hash = ANY ($1) AND place IN ('funds', 'suspense') "
