@@ -85,6 +85,11 @@ class People:
         return not self.are_busy and not self._thoughts.are_in_force
 
     @property
+    def paid_in(self) -> set[str]:
+        """Name the transfers that a payout must follow: for a deal, or back where they came from."""
+        return {*self._paid_in, *self._awaited_refunds}
+
+    @property
     def unfinished(self) -> list[str]:
         """Name what people wait for in vain."""
         return [f"{len(self._plans)} plans, {len(self._paying)} payments"] if self.are_busy else []

@@ -137,7 +137,7 @@ class World:
         await self.people.put_in_order()
         for _ in range(LIVENESS_STEPS_MAX):
             await self.step()
-            if self.people.are_done and not await self._unfinished():
+            if self.people.are_done and not await self._unfinished() and await self._is_all_read():
                 return
 
     async def step(self) -> None:
@@ -353,6 +353,12 @@ class World:
 
     async def _unfinished(self) -> int:
         return sum(state in OPEN_STATES for state in self._states.values())
+
+    async def _is_all_read(self) -> bool:
+        """Tell whether the watcher has read all that was paid in: payouts may follow that nobody sees yet."""
+        paid_in = self.people.paid_in
+        read = "SELECT count(DISTINCT tx_hash) FROM incoming_tx WHERE tx_hash = ANY ($1)"
+        return await self.house.value(read, list(paid_in)) == len(paid_in)
 
     # ------------------------------------------------------------------ restoring
 
