@@ -22,7 +22,6 @@ from rich.console import Console
 from benchmarks.harness import Machine, introduce, result, save, table
 from benchmarks.simulating.beginning import furnish
 from benchmarks.simulating.busy_club import KillReport
-from benchmarks.simulating.databases import server
 from benchmarks.simulating.kills import kill_often, restore_in_flight
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import POINTS
@@ -114,7 +113,7 @@ async def run(plan: Plan, folder: Path, tell: Callable[[str], None] = lambda lin
 
 
 async def _simulate(plan: Plan, tell: Callable[[str], None], summary: Summary) -> None:
-    async with server(furnish) as dsn, workers(dsn, plan.workers) as among:
+    async with workers(furnish, plan.workers) as among:
         jobs = [Job("table", number) for number in range(plan.rows)]
         jobs += [Job("seed", plan.first_seed + number, payouts=plan.payouts) for number in range(plan.seeds)]
         for report in await share(jobs, among, _telling(plan, tell)):
@@ -246,7 +245,7 @@ def tell(job: Job) -> bool:
 
 
 async def _tell_one(job: Job) -> Report:
-    async with server(furnish) as dsn, workers(dsn, 1) as among:
+    async with workers(furnish, 1) as among:
         return (await share([job], among))[0]
 
 

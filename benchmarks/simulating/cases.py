@@ -30,11 +30,10 @@ Tell = Callable[[str], None]
 
 
 class Cases:
-    """The cases of one worker. `name` is its database."""
+    """The cases of one worker, on its server."""
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._name = name
         self._network = network_at_the_beginning()
 
     def run(self, job: Job) -> Report:
@@ -50,7 +49,7 @@ class Cases:
             os.close(reading)
 
     async def _run(self, job: Job, network: Network, tell: Tell | None) -> Report:
-        async with Copies.on(self._dsn, self._name) as copies:
+        async with Copies.on(self._dsn) as copies:
             # Journals are synced as in life; where they lie in memory that costs nothing.
             with (
                 tempfile.TemporaryDirectory(prefix="trellis-journals-", dir=memory()) as folder,

@@ -1,4 +1,4 @@
-"""One PostgreSQL server for a whole simulation, and databases that are copied in milliseconds.
+"""A PostgreSQL server for a worker of a simulation, and databases that are copied in milliseconds.
 
 The server waits for no disk: a simulated crash tears connections, not the machine, and `kills` has servers of its
 own where durability is what is tested.
@@ -18,6 +18,7 @@ from storage.embedded import EmbeddedPostgres
 from storage.migrate import migrate
 
 TEMPLATE = "simulation_template"
+COPY, KEPT = "simulation", "simulation_kept"
 MEMORY = "/dev/shm"  # noqa: S108  a simulation's databases and journals, not secrets
 ROOM_BYTES_MIN = 4 * 2**30
 _IN_A_HURRY = (
@@ -30,11 +31,20 @@ _IN_A_HURRY = (
 
 
 @asynccontextmanager
-async def server(furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
-    """Run a server with a migrated and furnished template on it; give the dsn of its own database."""
+async def server(furnish: Callable[[Database], Awaitable[None]], core: int) -> AsyncIterator[str]:
+    """Run a server on a core, with a migrated and furnished template on it; give the dsn of its own database."""
     with TemporaryDirectory(prefix="trellis-simulate-", dir=memory(), ignore_cleanup_errors=True) as folder:
-        async with _running(Path(folder), furnish) as dsn:
+        async with _running(Path(folder), furnish, core) as dsn:
             yield dsn
+
+
+def keep_on(core: int, pid: int = 0) -> None:
+    """Keep a process, and whatever it starts from now on, on one core; 0 is this process.
+
+    A world and its server wait for each other at every statement: on two cores most of that is waking up.
+    """
+    if hasattr(os, "sched_setaffinity"):  # Not every system can.
+        os.sched_setaffinity(pid, {core})
 
 
 def memory() -> str | None:
@@ -44,8 +54,10 @@ def memory() -> str | None:
 
 
 @asynccontextmanager
-async def _running(folder: Path, furnish: Callable[[Database], Awaitable[None]]) -> AsyncIterator[str]:
+async def _running(folder: Path, furnish: Callable[[Database], Awaitable[None]], core: int) -> AsyncIterator[str]:
     async with EmbeddedPostgres(folder) as postgres:
+        assert postgres.pid is not None
+        keep_on(core, postgres.pid)
         admin = await asyncpg.connect(postgres.dsn)
         try:
             for setting in _IN_A_HURRY:
@@ -66,39 +78,38 @@ def named(dsn: str, database: str) -> str:
 
 
 class Copies:
-    """Makes, takes away and brings back databases. One for each worker: `name` is its own."""
+    """Makes, takes away and brings back the database of one case."""
 
-    def __init__(self, admin: "asyncpg.Connection[asyncpg.Record]", dsn: str, name: str) -> None:
+    def __init__(self, admin: "asyncpg.Connection[asyncpg.Record]", dsn: str) -> None:
         self._admin = admin
-        self._name = name
-        self.dsn = named(dsn, name)
+        self.dsn = named(dsn, COPY)
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, dsn: str, name: str) -> AsyncIterator["Copies"]:
-        """Open a worker's connection to the server."""
+    async def on(cls, dsn: str) -> AsyncIterator["Copies"]:
+        """Open a connection to the worker's server."""
         admin = await asyncpg.connect(dsn)
         try:
-            yield cls(admin, dsn, name)
-            await cls(admin, dsn, name).clear()
+            yield cls(admin, dsn)
+            await cls(admin, dsn).clear()
         finally:
             await admin.close()
 
     async def fresh(self) -> None:
         """Begin anew from the template."""
-        await self._copy(TEMPLATE, self._name)
+        await self._copy(TEMPLATE, COPY)
 
     async def keep(self) -> None:
         """Take the copy that `bring_back` brings back. Nobody may be connected."""
-        await self._copy(self._name, f"{self._name}_kept")
+        await self._copy(COPY, KEPT)
 
     async def bring_back(self) -> None:
         """Restore the copy: whatever was committed since `keep` has never been. Nobody may be connected."""
-        await self._copy(f"{self._name}_kept", self._name)
+        await self._copy(KEPT, COPY)
 
     async def clear(self) -> None:
         """Take both away."""
-        for name in (self._name, f"{self._name}_kept"):
+        for name in (COPY, KEPT):
             await self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     async def _copy(self, source: str, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes that run cases side by side, each on a database of its own; what they report is put in order again.
+"""Processes that run cases side by side, each on a server and a core of its own; reports are put in order again.
 
 `python -m benchmarks.simulating.workers` is one worker: a job per line of standard input, a report per line of
 standard output. It ends with its input, so that it never outlives whoever started it.
@@ -10,13 +10,16 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle, islice
 
 import msgspec
 
 from benchmarks.harness import ROOT
+from benchmarks.simulating.databases import keep_on, server
 from benchmarks.simulating.work import Job, Report
+from storage.database import Database
 
 WORKERS = 2
 LINE_BYTES_MAX = 2**24
@@ -25,8 +28,8 @@ LINE_BYTES_MAX = 2**24
 class Worker:
     """One process. Jobs one after another."""
 
-    def __init__(self, dsn: str, number: int) -> None:
-        self._command = [sys.executable, "-m", "benchmarks.simulating.workers", dsn, f"simulation_{number}"]
+    def __init__(self, dsn: str, core: int) -> None:
+        self._command = [sys.executable, "-m", "benchmarks.simulating.workers", dsn, str(core)]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -61,14 +64,24 @@ class Worker:
 
 
 @asynccontextmanager
-async def workers(dsn: str, count: int = WORKERS) -> AsyncIterator[list[Worker]]:
-    """Start workers and end them whatever happens."""
-    started = [Worker(dsn, number) for number in range(count)]
-    try:
-        await asyncio.gather(*(worker.start() for worker in started))
+async def workers(
+    furnish: Callable[[Database], Awaitable[None]], count: int = WORKERS
+) -> AsyncIterator[list[Worker]]:
+    """Start workers with a furnished server each, and end them whatever happens."""
+    async with AsyncExitStack() as stack:
+        started = []
+        for core in islice(cycle(_cores()), count):
+            worker = Worker(await stack.enter_async_context(server(furnish, core)), core)
+            stack.push_async_callback(worker.stop)
+            await worker.start()
+            started.append(worker)
         yield started
-    finally:
-        await asyncio.gather(*(worker.stop() for worker in started))
+
+
+def _cores() -> Sequence[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
 
 
 async def share(
@@ -101,10 +114,11 @@ async def share(
     return [done[place] for place in sorted(done)]
 
 
-def _serve(dsn: str, name: str) -> None:
+def _serve(dsn: str, core: int) -> None:
     from benchmarks.simulating.cases import Cases  # The world is heavy; the parent never needs it.
 
-    cases = Cases(dsn, name)
+    keep_on(core)
+    cases = Cases(dsn)
     for line in sys.stdin.buffer:
         job = msgspec.json.decode(line, type=Job)
         began_s = time.perf_counter()
@@ -117,4 +131,4 @@ def _serve(dsn: str, name: str) -> None:
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     with contextlib.suppress(KeyboardInterrupt):
-        _serve(sys.argv[1], sys.argv[2])
+        _serve(sys.argv[1], int(sys.argv[2]))

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.simulate import Plan, Summary, find, run
 from benchmarks.simulating.beginning import furnish
-from benchmarks.simulating.databases import server
 from benchmarks.simulating.planted import PLANTED
 from benchmarks.simulating.table import FATES, POINTS, VIEWS
 from benchmarks.simulating.work import Job
@@ -22,8 +21,8 @@ SEEDS, PAYOUTS, KILLS, TWICE = 100, 20, 20, (4, 17, 23)
 
 @pytest.fixture(scope="module")
 async def among() -> AsyncIterator[list[Worker]]:
-    """Start a server and two workers for what is run case by case."""
-    async with server(furnish) as dsn, workers(dsn) as started:
+    """Start two workers for what is run case by case."""
+    async with workers(furnish) as started:
         yield started
 
 
