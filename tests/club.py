@@ -16,32 +16,30 @@ from engine.ids import (
     MemberId,
     OfferId,
     PairId,
-    PayoutTaskId,
     SettlementId,
     TrustSessionId,
-    TxId,
     WalletId,
 )
 from engine.ledger import accounts, templates
 from engine.ledger.postings import Transfer
 from engine.money import Asset, AssetId, Network, UsdMicros
-from engine.payments.payout import Purpose, TaskState, payout_of_settlement
+from engine.payments.payout import payout_of_settlement
 from engine.settlement.companies import Company, CompanyStatus, HotWallet, Member, Role
 from engine.settlement.deals import AcceptOffer, Deal, Mode
 from engine.settlement.offers import NewOffer, Offer, Side
 from engine.settlement.tiers import TIERS, Tier, Tiers
 from engine.settlement.trust_pairs import TrustPair
 from storage import assets, ledger, trust_sessions
-from storage import deals as deal_table
 from storage.club_commands import Command
 from storage.companies import Companies
 from storage.database import Connection, Database
-from storage.deals import Deals, Paid
+from storage.deals import Deals
 from storage.offers import Offers
 from storage.payout_decisions import Decisions
 from storage.payouts import Payouts
 from storage.settlements import CloseReport, Settlements
 from storage.trust_pairs import TrustPairs
+from tests.chainless_signer import pay_out
 
 USDT = Asset(AssetId("tron:USDT"), Network.TRON, "USDT", "T" + "U" * 33, 6, is_dollar=True)
 USDC = Asset(AssetId("tron:USDC"), Network.TRON, "USDC", "T" + "C" * 33, 6, is_dollar=True)
@@ -267,47 +265,11 @@ class Club:
 
     async def paid(self, settlement: SettlementId) -> None:
         """Let the payout of a settlement be approved and confirmed, as people and its signer would."""
-        row = await self.database.row("SELECT * FROM eod_settlement WHERE id = $1", settlement)
-        assert row is not None
-        payout = payout_of_settlement(settlement)
-        asked = await Payouts(self.database).get(payout)
-        assert asked is not None
-        if asked.state is TaskState.QUEUED:
-            says = command(trader_of(row["payer_company_id"]), self.now)
-            assert await Decisions(self.database).approve(asked.fields, row["payer_company_id"], says) is None
-        source = accounts.clearing(settlement, row["token"])
-        wallet = hot_wallet_of(row["payer_company_id"])
-        async with self.database.transaction() as connection:
-            await ledger.take_turn(connection)
-            tasks = await connection.fetch(
-                """
-                WITH attempt AS (
-                    INSERT INTO payout_attempt (task_id, n, network, hot_wallet_id, epoch, tx_id, intent, signed,
-                                                timestamp_ms, expires_at_ms, reference_number, status, evidence,
-                                                signed_at_ms, ended_at_ms)
-                    SELECT task.id, 1, network, $2, 1, md5(task.id),
-                           jsonb_build_object('recipient', to_address, 'asset', token, 'units', task.amount_token),
-                           'signed', nextval('club_moment'), $3, 1, 'confirmed', '{}', $3, $3
-                    FROM payout_task AS task JOIN payout ON payout.id = payout_id WHERE payout_id = $1
-                    ON CONFLICT DO NOTHING RETURNING task_id, tx_id
-                )
-                UPDATE payout_task SET state = 'confirmed', tx_hash = attempt.tx_id, confirmed_at_ms = $3
-                FROM attempt WHERE id = attempt.task_id RETURNING id
-                """,
-                payout,
-                wallet,
-                self.now,
-            )
-            transfers = [
-                transfer
-                for task in tasks
-                for transfer in templates.payout_paid(
-                    source, wallet, PayoutTaskId(task["id"]), row["token"], self.now
-                )
-            ]
-            assert all(posted.ok for posted in await ledger.post(connection, transfers))
-            tx = await connection.fetchval("SELECT max(tx_hash) FROM payout_task WHERE payout_id = $1", payout)
-            await deal_table.on_paid(connection, [Paid(Purpose.EOD, settlement, TxId(tx))], self.now)
+        payout = await Payouts(self.database).get(payout_of_settlement(settlement))
+        assert payout is not None
+        says = command(trader_of(payout.company_id), self.now)
+        assert await Decisions(self.database).approve(payout.fields, payout.company_id, says) is None
+        await pay_out(self.database, payout.hot_wallet_id, payout.id, self.now)
 
 
 def new_offer(maker: CompanyId, units: int, side: Side, asset: Asset, expires_at_ms: Instant) -> NewOffer:

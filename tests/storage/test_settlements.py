@@ -9,12 +9,13 @@ import pytest
 from engine.errors import Refusal
 from engine.ids import CompanyId, Instant, PairId, TrustSessionId
 from engine.ledger import accounts
-from engine.payments.payout import payout_of_settlement
+from engine.payments.payout import Purpose, payout_of_settlement
 from engine.settlement.deals import Deal, Mode
 from engine.settlement.eod import CarriedBecause, SettlementStatus
 from storage import exposures
 from storage.audit import Audit
 from storage.database import Database
+from storage.deals import Paid, on_paid
 from storage.settlements import CloseReport, SettlementRow
 from tests.club import DAY, DOLLAR, HOUR, NOON, USDC, USDT, Club, command, hot_wallet_of, wallet_of
 
@@ -87,12 +88,13 @@ async def test_a_paid_settlement_settles_its_deals_once(club: Club) -> None:
     deals, session = await net_of(club, one, other, [500], [200])
     (row,) = (await club.close(session)).settlements
     await club.paid(row.id)
-    await club.paid(row.id)
-    assert await statuses(club, deals) == {"settled"}
-    (paid,) = await club.settlements.of_session(session)
     tx = await club.database.value(
         "SELECT tx_hash FROM payout_task WHERE payout_id = $1", payout_of_settlement(row.id)
     )
+    async with club.database.transaction() as connection:
+        await on_paid(connection, [Paid(Purpose.EOD, row.id, tx)], Instant(club.now + DAY))
+    assert await statuses(club, deals) == {"settled"}
+    (paid,) = await club.settlements.of_session(session)
     assert (paid.status, paid.tx_hash, paid.settled_at_ms) == (SettlementStatus.SETTLED, tx, club.now)
     assert await owed(club, one) == 0
 
