@@ -37,6 +37,7 @@ from storage.migrate import migrate
 from storage.seed import OPERATOR, seed
 
 SETTLE_LIMIT_S = 120.0
+STEADY_S = 5.0
 SAMPLE_S = 0.5
 TELL_EVERY_S = 15.0
 
@@ -194,13 +195,19 @@ async def _until_played(plan: Plan, watch: Watch, trouble: Sequence[asyncio.Task
 
 
 async def _settle(audit: Audit) -> float:
-    """Wait until everything agrees, and give the seconds; after the limit the last look will say what does not."""
-    began_s = time.monotonic()
+    """Wait until everything agrees and goes on to, and give the seconds until it did.
+
+    One look is not enough: a bot that waits before it places again agrees in its pause, and is stopped in the
+    middle of a request after it. Past the limit the last look will say what does not agree.
+    """
+    began_s = agreed_s = time.monotonic()
     while time.monotonic() - began_s < SETTLE_LIMIT_S:
-        if not (await audit.look()).all():
+        if (await audit.look()).all():
+            agreed_s = time.monotonic()
+        elif time.monotonic() - agreed_s > STEADY_S:
             break
         await asyncio.sleep(1.0)
-    return round(time.monotonic() - began_s, 1)
+    return round(agreed_s - began_s, 1)
 
 
 def show(report: Report, console: Console) -> None:
